@@ -1,0 +1,100 @@
+"""The softmax state of inner products with all entities, without a (b, E) fp32 matrix.
+
+Forward keeps exp(score - block peak) in the score dtype; backward turns it into both gradients by two matrix
+products and adds the table's share into weight.grad in place. Exponentials are computed once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from falsum.kernels.compiled import fused
+from falsum.kernels.dropout import _keep, _key
+from falsum.table import gradient
+
+# Entities per block: (512, 8192) bf16 scores stay in an L3 cache.
+BLOCK = 8192
+# Bytes of exponentials kept for backward; more queries than fit are recomputed in turns.
+KEPT_BYTES = 1 << 30
+
+
+def _prepare(weight: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor, like: Tensor) -> Tensor:
+    return torch.where(_keep(ids, seed, threshold, weight), weight * scale, 0).to(like.dtype)
+
+
+def _accumulate(
+    grad: Tensor, part: Tensor, shift: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor
+) -> Tensor:
+    return grad + torch.where(_keep(ids, seed, threshold, grad), (part.float() + shift) * scale, 0)
+
+
+def _exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    peak = scores.amax(1).float()
+    weight = torch.exp(scores.float() - peak[:, None])
+    return weight.to(scores.dtype), peak, weight.sum(1)
+
+
+def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> Tensor:
+    return grad + (part.float() + shift)
+
+
+_prepare_fused, _accumulate_fused, _exponentials_fused = fused(_prepare), fused(_accumulate), fused(_exponentials)
+_accumulate_plain_fused = fused(_accumulate_plain)
+
+
+class _DotSoftmax(torch.autograd.Function):
+    """(query (b, w), weight (E, w)) -> (logsumexp (b,), sum of scores (b,)) over all entities, dropout included."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        plain = weight.detach()
+        ids = torch.arange(len(plain), dtype=torch.int32, device=plain.device)
+        mask = (ids, *_key(rate, seed, plain.device), torch.tensor(1 / (1 - rate), device=plain.device))
+        table = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
+        scaled = query.to(dtype)
+        parts = [_exponentials_fused(scaled @ rows.T) for rows in table.split(BLOCK)]
+        exponentials, peaks, sums = zip(*parts, strict=True)
+        peak, mass = torch.stack(peaks), torch.stack(sums)
+        logsumexp = torch.logsumexp(peak + mass.log(), 0)
+        column = table.sum(0, dtype=torch.float32)
+        ctx.save_for_backward(query, table, peak, logsumexp, column, *exponentials)
+        ctx.weight, ctx.mask, ctx.rate = weight, mask, rate
+        return logsumexp, query @ column
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        query, table, peak, logsumexp, column, *exponentials = ctx.saved_tensors
+        by_lse, by_total = grads
+        factor = torch.exp(peak - logsumexp) * by_lse
+        query_grad = by_total[:, None] * column
+        shift = by_total @ query
+        into = gradient(ctx.weight)
+        for i, rows in enumerate(table.split(BLOCK)):
+            query_grad += factor[i][:, None] * (exponentials[i] @ rows)
+            part = exponentials[i].T @ (factor[i][:, None] * query).to(rows.dtype)
+            block = slice(i * BLOCK, i * BLOCK + len(rows))
+            ids, *key = ctx.mask
+            if ctx.rate:
+                into[block] = _accumulate_fused(into[block], part, shift, ids[block], *key)
+            else:
+                into[block] = _accumulate_plain_fused(into[block], part, shift)
+        return query_grad, None, None, None, None
+
+
+def dot_softmax(query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Log-sum-exp and sum of query @ dropout(weight).T over all rows, both (b,) fp32.
+
+    query: (b, w) fp32. weight: (E, w) fp32 leaf; its gradient is added to weight.grad. dtype: of scores and products.
+    """
+    chunks = query.split(max(1, KEPT_BYTES // (len(weight) * dtype.itemsize)))
+    if len(chunks) == 1:
+        return _DotSoftmax.apply(query, weight, rate, seed, dtype)
+    parts = [checkpoint(_DotSoftmax.apply, c, weight, rate, seed, dtype, use_reentrant=False) for c in chunks]
+    logsumexp, total = zip(*parts, strict=True)
+    return torch.cat(logsumexp), torch.cat(total)

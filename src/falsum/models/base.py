@@ -1,0 +1,75 @@
+"""ScoreModel: rows in, scores out. A model knows no ids, losses, noise or devices; higher is more plausible."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from falsum.graph.graph import Side
+
+
+Compare = Callable[[Tensor, Tensor], Tensor]
+
+
+class Relations(NamedTuple):
+    """The relations of a batch: rows (u, w_r), one per *distinct* relation, and index (b,), the row of each query."""
+
+    rows: Tensor
+    index: Tensor
+
+    def each(self) -> Tensor:
+        """(b, w_r): the relation row of each query. Not for relations that are whole matrices."""
+        return self.rows[self.index]
+
+
+class ScoreModel(nn.Module, ABC):
+    """A score model with entity rows of `dim` reals.
+
+    `compare` is a plain function, named by the class, so that fast paths can be chosen by it: `dot` or a distance.
+    """
+
+    compare: Compare
+    relation_width: int
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    @abstractmethod
+    def query(self, anchor: Tensor, relations: Relations, side: Side) -> Tensor:
+        """(b, dim) anchor rows and their relations -> (b, v), what `compare` holds against candidate rows."""
+
+    def moduli(self, rows: Tensor) -> Tensor:
+        """Row entries as the absolute values that a norm penalty acts on; complex models return complex moduli."""
+        return rows.abs()
+
+
+def dot(query: Tensor, rows: Tensor) -> Tensor:
+    """Inner products: (..., m, v), (..., n, v) -> (..., m, n)."""
+    return query @ rows.mT
+
+
+def per_relation(matrices: Tensor, anchor: Tensor, index: Tensor) -> Tensor:
+    """anchor[i] @ matrices[index[i]]: (u, d, e), (b, d), (b,) -> (b, e), each matrix read about once.
+
+    Queries are sorted by relation and cut into chunks of about b/u rows, so at most 2u chunks and 2b rows (padding
+    included) go through one batched product, however uneven the relations are. A (b, d, e) tensor never exists.
+    """
+    b, u = len(index), len(matrices)
+    order = torch.argsort(index, stable=True)
+    size = max(1, -(-b // u))
+    counts = torch.bincount(index, minlength=u)
+    chunks = (counts + size - 1) // size
+    first_chunk = torch.cumsum(chunks, 0) - chunks
+    first_row = torch.cumsum(counts, 0) - counts
+    relation = index[order]
+    slot = first_chunk[relation] * size + torch.arange(b, device=index.device) - first_row[relation]
+    owner = torch.repeat_interleave(torch.arange(u, device=index.device), chunks)
+    padded = anchor.new_zeros(len(owner) * size, anchor.shape[1]).index_copy(0, slot, anchor[order])
+    product = torch.bmm(padded.view(len(owner), size, -1), matrices[owner])
+    back = torch.empty_like(slot).index_copy_(0, order, slot)
+    return product.view(len(owner) * size, -1)[back]

@@ -1,0 +1,210 @@
+"""The one driver: gather rows, compare, fold, merge, finish. Sampled and 1-vs-all training are the same code path.
+
+    values = loss(batch, tables, model, objective, candidates, ...)      # one value per target
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from falsum.graph.graph import Pairs, Query
+from falsum.kernels.compiled import can_compile, fused
+from falsum.kernels.dot_softmax import dot_softmax
+from falsum.kernels.dropout import dropout
+from falsum.kernels.gathered import gathered_scores
+from falsum.models.base import Compare, Relations, ScoreModel, dot
+from falsum.noise.base import Candidates
+from falsum.objectives.base import Objective, State
+from falsum.objectives.penalties import Factors
+from falsum.objectives.softmax import SoftmaxCrossEntropy
+from falsum.seeds import derive
+from falsum.table import Table
+
+
+# Elements that one block of candidates may take, scores or (where nothing fuses them) differences: 16 MiB in fp32.
+BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What turns ids into scores: tables, model, and how they are regularised and rounded while training.
+
+    dropout_entity, dropout_relation: rates on looked-up rows, candidates included. dtype: of inner products
+    (bfloat16 or float32); distances are always fp32.
+    """
+
+    entities: Table
+    relations: Table
+    model: ScoreModel
+    dropout_entity: float = 0.0
+    dropout_relation: float = 0.0
+    dtype: torch.dtype = torch.float32
+
+
+def encode(scoring: Scoring, query: Query, seed: int) -> Tensor:
+    """(b, v) query vectors. Dropout masks: one per query for anchors, one per distinct relation."""
+    anchor = scoring.entities.rows(query.anchor)
+    unique, index = torch.unique(query.relation, return_inverse=True)
+    relation = scoring.relations.rows(unique)
+    if scoring.model.training:
+        rows = torch.arange(len(query), device=anchor.device)
+        anchor = dropout(anchor, rows, scoring.dropout_entity, derive(seed, "anchor"))
+        if scoring.dropout_relation and relation.shape[-1] == scoring.model.dim:
+            # A vector per query can have its own mask; a matrix per query would be copied b times.
+            each = dropout(relation[index], rows, scoring.dropout_relation, derive(seed, "relation"))
+            return scoring.model.query(anchor, Relations(each, rows), query.side)
+        relation = dropout(relation, unique, scoring.dropout_relation, derive(seed, "relation"))
+    return scoring.model.query(anchor, Relations(relation, index), query.side)
+
+
+def loss(scoring: Scoring, objective: Objective, query: Query, candidates: Candidates, seed: int) -> Tensor:
+    """(t,) loss of every target of the batch against the candidates. Differentiable; fp32.
+
+    Raises ValueError when an objective that keeps one row per triple is given grouped queries.
+    """
+    if objective.rows == "single" and not query.single:
+        raise ValueError(f"{type(objective).__name__} keeps one query per triple: grouped queries cannot be used")
+    vector = encode(scoring, query, seed)
+    rate = scoring.dropout_entity if scoring.model.training else 0.0
+    mask_seed = derive(seed, "candidates")
+    target = dropout(scoring.entities.rows(query.target), query.target, rate, mask_seed)
+    compare = scoring.model.compare
+    positive = compare(vector[query.row].unsqueeze(1), target.unsqueeze(1)).flatten()
+    if isinstance(candidates.ids, range):
+        state = _all(scoring, objective, query, vector, positive, candidates, rate, mask_seed)
+    else:
+        state = _sampled(scoring, objective, query, vector, positive, candidates, rate, mask_seed)
+    return objective.finish(positive, query.row, state)
+
+
+def factors(scoring: Scoring, query: Query) -> Factors:
+    """The rows and query vectors behind the targets of a batch, without dropout, for penalties."""
+    unique, index = torch.unique(query.relation, return_inverse=True)
+    anchor, relation = scoring.entities.rows(query.anchor), scoring.relations.rows(unique)
+    vector = scoring.model.query(anchor, Relations(relation, index), query.side)
+    target = scoring.entities.rows(query.target)
+    row = query.row
+    return Factors(anchor[row], relation[index[row]], target, vector[row], scoring.model.moduli)
+
+
+def _all(
+    scoring: Scoring,
+    objective: Objective,
+    query: Query,
+    vector: Tensor,
+    positive: Tensor,
+    candidates: Candidates,
+    rate: float,
+    seed: int,
+) -> State:
+    """The state over every entity, block by block, or by a fused path."""
+    if type(objective) is SoftmaxCrossEntropy and scoring.model.compare is dot and candidates.drop is None:
+        logsumexp, total = dot_softmax(vector, scoring.entities.weight, rate, seed, scoring.dtype)
+        return logsumexp, total, torch.full_like(total, len(scoring.entities.weight))
+    drop = _dropped(objective, query, candidates)
+    weight = scoring.entities.weight
+    size = block_size(scoring.model.compare, vector)
+    table = dropout(weight, torch.arange(len(weight), device=weight.device), rate, seed)
+    state: State | None = None
+    start = 0
+    for rows in table.split(size):
+        inside = None if drop is None else _within(drop, start, start + len(rows))
+        part = checkpoint(
+            _block_state, scoring.model.compare, scoring.dtype, objective, vector, rows, positive, inside,
+            use_reentrant=False, preserve_rng_state=False,
+        )  # fmt: skip
+        state = part if state is None else objective.merge(state, part)
+        start += len(rows)
+    assert state is not None
+    return state
+
+
+def _block_state(
+    compare: Compare,
+    dtype: torch.dtype,
+    objective: Objective,
+    vector: Tensor,
+    rows: Tensor,
+    positive: Tensor,
+    drop: Pairs | None,
+) -> State:
+    scores = scores_of(compare, vector, rows, dtype)
+    if drop is not None:
+        scores = scores.index_put(tuple(drop), scores.new_tensor(-torch.inf))
+    return objective.fold(scores, positive)
+
+
+def block_size(compare: Compare, vector: Tensor) -> int:
+    """How many candidates to hold against the (b, v) queries at a time."""
+    fuses = compare is dot or can_compile(vector.device.type)
+    return max(1, BLOCK // max(1, len(vector) if fuses else vector.numel()))
+
+
+def scores_of(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """compare(vector, rows) in fp32; inner products are computed in dtype, distances fused where worth it."""
+    if compare is dot:
+        return dot(vector.to(dtype), rows.to(dtype)).float()
+    if compare not in _FUSED:
+        _FUSED[compare] = fused(compare, work=lambda vector, rows: vector.numel() * rows.shape[-2])
+    return _FUSED[compare](vector, rows)
+
+
+_FUSED: dict[Compare, Compare] = {}
+
+
+def _sampled(
+    scoring: Scoring,
+    objective: Objective,
+    query: Query,
+    vector: Tensor,
+    positive: Tensor,
+    candidates: Candidates,
+    rate: float,
+    seed: int,
+) -> State:
+    """The state over drawn candidates: the (b, n) scores are small, the rows behind them need not be."""
+    ids = candidates.ids
+    assert isinstance(ids, Tensor)
+
+    def compare(chunk: Tensor, rows: Tensor) -> Tensor:
+        return scores_of(scoring.model.compare, chunk, rows, scoring.dtype)
+
+    scores = gathered_scores(compare, vector, scoring.entities, ids, rate, seed)
+    if candidates.drop is not None:
+        each = ids.repeat_interleave(-(-len(vector) // len(ids)), 0)[: len(vector)]
+        scores = scores.masked_fill(_hits(candidates.drop, each, len(scoring.entities.weight)), -torch.inf)
+    if objective.includes_target:
+        scores = torch.cat([positive[:, None], scores], 1)
+    return objective.fold(scores, positive)
+
+
+def _dropped(objective: Objective, query: Query, candidates: Candidates) -> Pairs | None:
+    """Pairs left out of an exhaustive scan: those of the noise, and the targets where they are no candidates."""
+    targets = Pairs(query.row, query.target)
+    if objective.includes_target:
+        if candidates.drop is None:
+            return None
+        # Known answers leave, the targets among them stay.
+        size = int(candidates.drop.entity.max()) + int(query.target.max()) + 2
+        known = candidates.drop.row * size + candidates.drop.entity
+        stay = torch.isin(known, targets.row * size + targets.entity)
+        return Pairs(candidates.drop.row[~stay], candidates.drop.entity[~stay])
+    if candidates.drop is None:
+        return targets
+    return Pairs(torch.cat([candidates.drop.row, targets.row]), torch.cat([candidates.drop.entity, targets.entity]))
+
+
+def _within(pairs: Pairs, start: int, stop: int) -> Pairs:
+    inside = (pairs.entity >= start) & (pairs.entity < stop)
+    return Pairs(pairs.row[inside], pairs.entity[inside] - start)
+
+
+def _hits(drop: Pairs, ids: Tensor, num_entities: int) -> Tensor:
+    """(b, n) bool: whether (i, ids[i, j]) is one of the pairs."""
+    rows = torch.arange(len(ids), device=ids.device)[:, None]
+    return torch.isin(rows * num_entities + ids, drop.row * num_entities + drop.entity)

@@ -1,0 +1,253 @@
+"""The training loop: steps, validation, schedules, early stopping. Yields records, prints and writes nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from falsum.errors import UserError
+from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
+from falsum.metrics import metrics
+from falsum.noise.base import Draw
+from falsum.objectives.base import Objective
+from falsum.objectives.penalties import Penalty, TableLp
+from falsum.optim import Optimizer, Schedule, Updater
+from falsum.ranking import rank
+from falsum.scan import Scoring, factors, loss
+from falsum.seeds import derive, generator
+
+
+@dataclass(frozen=True)
+class Validation:
+    """See `falsum.recipe.Validate`: when to validate, on what, and when to stop."""
+
+    every: int = 5
+    queries: int = 0
+    metric: str = "mrr"
+    patience: int = 10
+    filter_test: bool = False
+    floor: float = 0.0
+    floor_epochs: int = 50
+
+    @property
+    def filter_splits(self) -> tuple[str, ...]:
+        return ("train", "valid", "test") if self.filter_test else ("train", "valid")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run with every part built: what `train` needs and nothing else."""
+
+    graph: Graph
+    scoring: Scoring
+    objective: Objective
+    draw: Draw
+    grouped: bool
+    penalties: Sequence[Penalty | TableLp]
+    optimizer: Optimizer
+    row_wise: frozenset[str]
+    schedule: Schedule
+    validation: Validation
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where training stands. epoch counts finished epochs; loss is the mean per triple and side since the epoch began.
+
+    metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
+    """
+
+    epoch: int
+    step: int
+    steps_per_epoch: int
+    loss: float
+    triples_per_second: float
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: bool = False
+    done: str = ""
+
+
+@dataclass
+class Position:
+    """The scalars of a training state; with the tensors of `Trainer.state` they are enough to go on."""
+
+    step: int = 0
+    history: list[float] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
+class Diverged(UserError):
+    """The loss became non-finite."""
+
+
+class Trainer:
+    """Runs a job from a position. Everything random is derived from (seed, step), so position and tensors suffice."""
+
+    def __init__(self, job: Job, *, rank_progress: Callable[[int], None] = lambda done: None) -> None:
+        self.job, self.position = job, Position()
+        self.rank_progress = rank_progress
+        scoring = job.scoring
+        self.parameters: dict[str, nn.Parameter] = {
+            "entities": scoring.entities.weight,
+            "relations": scoring.relations.weight,
+            **{f"model.{name}": p for name, p in scoring.model.named_parameters()},
+        }
+        self.updater = Updater(job.optimizer, self.parameters, job.row_wise)
+        triples = job.graph.splits["train"]
+        self.device = scoring.entities.weight.device
+        self.queries = {s: job.graph.queries(triples, s, grouped=job.grouped).to(self.device) for s in BOTH_SIDES}
+        self.steps_per_epoch = max(1, math.ceil(len(triples) / job.batch_size))
+        self.triples_per_step = len(triples) / self.steps_per_epoch
+        self._orders: tuple[int, dict[Side, Tensor]] | None = None
+
+    def run(self) -> Iterator[Record]:
+        """Train to the end, yielding a record after every step and every validation."""
+        job, position = self.job, self.position
+        start = time.perf_counter() - position.seconds
+        while True:
+            epoch, inside = divmod(position.step, self.steps_per_epoch)
+            if inside == 0 and position.step and self._validation_due(epoch):
+                yield self._validate(epoch, time.perf_counter() - start)
+            if reason := self._finished(epoch, inside):
+                yield self._record(0.0, time.perf_counter() - start, done=reason)
+                return
+            if inside == 0:
+                position.loss_sum = 0.0
+            began = time.perf_counter()
+            value = self.step()
+            position.loss_sum += value
+            position.step += 1
+            position.seconds = time.perf_counter() - start
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"The loss became {value} at step {position.step} (epoch {epoch + 1}). The usual causes: a "
+                    f"learning rate that is too high (now {job.optimizer.lr}), an initialiser with a large scale, or "
+                    "a penalty that is too strong. The last checkpoint before this is kept; lower optimizer.lr and "
+                    "train again, or resume from it."
+                )
+            yield self._record(self.triples_per_step / (time.perf_counter() - began), position.seconds)
+
+    def step(self) -> float:
+        """One optimizer step over both sides; the mean loss per triple and side."""
+        job, step = self.job, self.position.step
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        job.scoring.model.train()
+        torch.manual_seed(derive(job.seed, step, "model"))  # for dropout inside a score model
+        touched: dict[str, list[Tensor]] = {"entities": [], "relations": []}
+        total = torch.zeros((), device=self.device)
+        for side, query in self.queries.items():
+            batch = query.select(self._rows(side, epoch, inside))
+            candidates = job.draw(batch, derive(job.seed, step, "noise", side.value))
+            values = loss(job.scoring, job.objective, batch, candidates, derive(job.seed, step, "dropout", side.value))
+            value = (values * batch.weight).sum() / self.triples_per_step
+            total += value.detach()
+            (value + self._penalty(batch)).backward()
+            if job.row_wise:
+                touched["entities"] += [batch.anchor, batch.target]
+                if isinstance(candidates.ids, Tensor):
+                    touched["entities"].append(candidates.ids.flatten())
+                touched["relations"].append(batch.relation)
+        self._table_penalty()
+        scale = job.schedule.factor(step, step / self.steps_per_epoch, self.position.history)
+        self.updater.step(scale, {name: torch.cat(ids) for name, ids in touched.items() if ids})
+        return float(total) / len(self.queries)
+
+    def _penalty(self, batch: Query) -> Tensor:
+        """Penalties of the batch, weighted and averaged as its losses."""
+        penalties = [p for p in self.job.penalties if isinstance(p, Penalty)]
+        if not penalties:
+            return torch.zeros((), device=self.device)
+        parts = factors(self.job.scoring, batch)
+        value = sum((penalty(parts) for penalty in penalties), start=torch.zeros((), device=self.device))
+        return (value * batch.weight).sum() / self.triples_per_step
+
+    def _table_penalty(self) -> None:
+        for penalty in self.job.penalties:
+            if isinstance(penalty, TableLp):
+                penalty.total(self.parameters["entities"], self.parameters["relations"]).backward()
+
+    def _rows(self, side: Side, epoch: int, inside: int) -> Tensor:
+        """The queries of one batch: a slice of the epoch's permutation."""
+        if self._orders is None or self._orders[0] != epoch:
+            orders = {
+                s: torch.randperm(len(q), generator=generator(derive(self.job.seed, epoch, "order", s.value)))
+                for s, q in self.queries.items()
+            }
+            self._orders = (epoch, {s: order.to(self.device) for s, order in orders.items()})
+        order = self._orders[1][side]
+        low, high = (len(order) * i // self.steps_per_epoch for i in (inside, inside + 1))
+        return order[low:high].sort().values
+
+    def _validation_due(self, epoch: int) -> bool:
+        job = self.job
+        wanted = job.validation.every and "valid" in job.graph.splits and len(job.graph.splits["valid"])
+        if not wanted or epoch in self.position.epochs:
+            return False
+        return epoch % job.validation.every == 0 or epoch >= job.epochs
+
+    def _validate(self, epoch: int, seconds: float) -> Record:
+        job, position, rules = self.job, self.position, self.job.validation
+        triples = job.graph.splits["valid"]
+        if 0 < rules.queries < len(triples):
+            order = torch.randperm(len(triples), generator=generator(derive(job.seed, "validation")))
+            triples = triples[order[: rules.queries]]
+        job.scoring.model.eval()
+        ranks = rank(job.scoring, job.graph, triples, filter_splits=rules.filter_splits, progress=self.rank_progress)
+        values = metrics(ranks.frame)
+        best = not position.history or values[rules.metric] > max(position.history)
+        position.history.append(values[rules.metric])
+        position.epochs.append(epoch)
+        position.seconds = seconds
+        return self._record(0.0, seconds, metrics=values, best=best)
+
+    def _finished(self, epoch: int, inside: int) -> str:
+        job, rules, history = self.job, self.job.validation, self.position.history
+        if inside:
+            return ""
+        if epoch >= job.epochs:
+            return f"all {job.epochs} epochs done"
+        if rules.patience and history:
+            since = len(history) - 1 - history.index(max(history))
+            if since >= rules.patience:
+                return f"no better validation {rules.metric} in {since} validations"
+        if history and epoch > rules.floor_epochs and max(history) < rules.floor:
+            return f"validation {rules.metric} stayed below {rules.floor} for {epoch} epochs"
+        return ""
+
+    def _record(self, speed: float, seconds: float, **more: object) -> Record:
+        epoch, inside = divmod(self.position.step, self.steps_per_epoch)
+        done_steps = inside or self.steps_per_epoch
+        mean = self.position.loss_sum / done_steps if self.position.step else 0.0
+        return Record(epoch, self.position.step, self.steps_per_epoch, mean, speed, seconds, **more)  # type: ignore[arg-type]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """(tensors, scalars) that `restore` continues from to the same bits."""
+        tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
+        tensors |= {f"buffers.{name}": b for name, b in self.job.scoring.model.named_buffers()}
+        tensors |= {f"optimizer.{name}": t for name, t in self.updater.state().items()}
+        return tensors, {**asdict(self.position), "updates": self.updater.steps}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, object]) -> None:
+        """Take up a saved state."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(tensors[f"weights.{name}"])
+        for name, buffer in self.job.scoring.model.named_buffers():
+            buffer.copy_(tensors[f"buffers.{name}"])
+        values = dict(scalars)
+        steps = values.pop("updates")
+        assert isinstance(steps, int)
+        optimizer = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
+        self.updater.restore(optimizer, steps)
+        self.position.__dict__.update(values)
