@@ -1,0 +1,109 @@
+"""Triples in: named graphs, folders and files become a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from falsum.errors import UserError
+from falsum.graph.download import Progress, fetch
+from falsum.graph.files import name_and_suffix
+from falsum.graph.graph import Answers, Graph, Pairs, Query, Side
+from falsum.graph.inspect import Inspection, inspect
+from falsum.graph.named import (
+    GRAPHS,
+    NamedGraph,
+    cache_folder,
+    check_counts,
+    check_files,
+    close_names,
+    data_folder,
+    find,
+    known,
+)
+from falsum.graph.parsed import Layout, Options
+from falsum.graph.read import LEGAL, read_graph
+from falsum.graph.write import write_triples
+
+__all__ = [
+    "GRAPHS",
+    "Answers",
+    "Graph",
+    "Inspection",
+    "NamedGraph",
+    "Pairs",
+    "Query",
+    "Side",
+    "inspect",
+    "load",
+    "write_triples",
+]
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    seed: int = 0,
+    valid: float = 0.1,
+    test: float = 0.1,
+    columns: Sequence[str] | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    layout: Layout | None = None,
+    literals: Literal["drop", "keep"] = "drop",
+    progress: Progress | None = None,
+) -> Graph:
+    """The graph of a known name ("fb15k-237"), of a folder of train/valid/test files, or of one file.
+
+    A known name wins over a path; write ./umls for a folder of that name. seed, valid and test split a single file;
+    columns, separator, header, layout and literals settle what detection refuses to guess (see Options); progress
+    is called with (file name, bytes so far, bytes in all or None) while a graph is fetched.
+
+    Raises: UserError, which tells file and line and the way out.
+    """
+    told = tuple(columns) if columns is not None else None
+    options = Options(seed, valid, test, told, separator, header, layout, literals)
+    named = known(name_or_path) if isinstance(name_or_path, str) and is_name(name_or_path) else None
+    if named is not None:
+        return load_named(named, name_or_path, options, progress)
+    path = find_path(name_or_path)
+    return read_graph(path, path_name(path), options)
+
+
+def load_named(named: NamedGraph, asked: str | Path, options: Options, progress: Progress | None) -> Graph:
+    folder = find(named) or fetch(named, cache_folder(), progress)
+    graph = read_graph(folder, named.name, options)
+    notes = (*check_files(named, folder), *check_counts(named, graph))
+    if Path(asked).exists() and Path(asked).resolve() != folder.resolve():
+        notes += (f"{asked!r} is also a path here; the known graph was read from {folder}. ./{asked} means the path.",)
+    return replace(graph, notes=graph.notes + notes)
+
+
+def is_name(text: str) -> bool:
+    return "/" not in text and "\\" not in text
+
+
+def find_path(name_or_path: str | Path) -> Path:
+    """A path that exists, as it stands or inside FALSUM_DATA. Raises: UserError with the known names."""
+    if not str(name_or_path).strip():
+        raise UserError(f"The name or path of the graph is empty. {LEGAL}")
+    path = Path(name_or_path).expanduser()
+    inside = data_folder()
+    if not path.exists() and inside is not None and (inside / path).exists():
+        return inside / path
+    if path.exists() or not isinstance(name_or_path, str) or not is_name(name_or_path):
+        return path
+    close = close_names(name_or_path)
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise UserError(
+        f"{name_or_path}: there is no such file or folder, and no graph is known by that name.{meant} "
+        f"Known: {', '.join(graph.name for graph in GRAPHS)}. {LEGAL}"
+    )
+
+
+def path_name(path: Path) -> str:
+    """The name of a graph that has none: of its folder, or of its file without endings."""
+    full = path.resolve()
+    return full.name if full.is_dir() else name_and_suffix(Path(full.name))[0]

@@ -1,0 +1,93 @@
+"""Bytes in: decompress, and refuse what no reader of triples can use (empty, binary, not UTF-8)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+import zstandard
+
+from falsum.errors import UserError
+
+COMPRESSIONS = (".gz", ".zst")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def name_and_suffix(path: Path) -> tuple[str, str]:
+    """("train", ".tsv") of train.tsv, Train.TSV and train.tsv.gz: lower case, without the compression."""
+    name = path.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    plain = Path(name)
+    return plain.stem, plain.suffix
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """A file opened for bytes, decompressed on the way if its name ends in .gz or .zst."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    file = path.open("rb")
+    if suffix == ".zst":
+        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True)
+    return file
+
+
+def read_bytes(path: Path, size: int = -1) -> bytes:
+    """The content of a file, or its first `size` bytes, decompressed if its name ends in .gz or .zst.
+
+    Raises: UserError if the file is missing, unreadable, empty or wrongly compressed.
+    """
+    try:
+        with open_plain(path) as file:
+            data = file.read(size)
+    except (gzip.BadGzipFile, zlib.error, EOFError, zstandard.ZstdError) as error:
+        raise UserError(
+            f"{path}: the file name says that it is compressed, but it cannot be decompressed ({error}). "
+            "Compress it again, or rename it if it is plain text."
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path and its rights.") from None
+    if not data.strip():
+        raise UserError(f"{path}: the file is empty. A file of triples holds at least one: head, relation and tail.")
+    return data
+
+
+def read_utf8(path: Path) -> bytes:
+    """The content of a text file as bytes that are known to be UTF-8, without a byte order mark.
+
+    Raises: UserError if the file is binary or not UTF-8, with the line.
+    """
+    data = read_bytes(path)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}: the file is UTF-16; falsum reads UTF-8. Convert it: iconv -f utf-16 -t utf-8.")
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise UserError(
+            f"{path}:{line_of(data, nul)}: the file is binary (it holds a NUL byte), not text. Legal are "
+            "TSV, CSV, Parquet (.parquet), N-Triples (.nt), Turtle (.ttl) and RDF-XML (.rdf), plain or .gz or .zst."
+        )
+    data = data.removeprefix(BYTE_ORDER_MARK)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = line_of(data, error.start)
+        raise UserError(
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 "
+            "(for instance: iconv -f latin1 -t utf-8)."
+        ) from None
+    if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
+        raise UserError(f"{path}:1: the lines end in CR alone. Legal are LF and CRLF: convert with tr '\\r' '\\n'.")
+    return data
+
+
+def line_of(data: bytes, position: int) -> int:
+    """The line, from 1, on which the byte at `position` stands."""
+    return data.count(b"\n", 0, position) + 1
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """A quoted beginning of `text`, for messages."""
+    return repr(text if len(text) <= length else text[: length - 3] + "...")
