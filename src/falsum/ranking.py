@@ -52,7 +52,7 @@ def rank(
     Raises UserError when a score is not finite, or when all candidates of every query score the same.
     """
     device = scoring.entities.weight.device
-    unseen = _unseen(graph).to(device) if seen_only else None
+    masked = unseen(graph).to(device) if seen_only else None
     frames = []
     done = 0
     for side in sides:
@@ -62,7 +62,7 @@ def rank(
         greater, equal, rivals = [], [], []
         with torch.no_grad():
             for rows in torch.arange(len(query), device=device).split(size):
-                counts = _rank_block(scoring, query.select(rows), answers, unseen, tolerance)
+                counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance)
                 for into, part in zip((greater, equal, rivals), counts, strict=True):
                     into.append(part)
                 done += len(counts[0])
@@ -98,7 +98,7 @@ def score_matrix(scoring: Scoring, query: Query) -> Tensor:
 
 
 def _rank_block(
-    scoring: Scoring, query: Query, answers: Answers, unseen: Tensor | None, tolerance: tuple[float, float]
+    scoring: Scoring, query: Query, answers: Answers, masked: Tensor | None, tolerance: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(greater, equal, rivals), each (t,), of the targets of a few queries."""
     scores = score_matrix(scoring, query)
@@ -112,10 +112,10 @@ def _rank_block(
         )
     slack = tolerance[1] + tolerance[0] * positive.abs()
     low, high = positive - slack, positive + slack
-    if unseen is not None:
-        scores[:, unseen] = -torch.inf
+    if masked is not None:
+        scores[:, masked] = -torch.inf
     above, within = _count_fused(scores, query.row, low, high)
-    everyone = scores.shape[1] - (0 if unseen is None else int(unseen.sum()))
+    everyone = scores.shape[1] - (0 if masked is None else int(masked.sum()))
     known = answers.of(query.anchor[query.row], query.relation[query.row])
     other = known.entity != query.target[known.row]
     row, entity = known.row[other], known.entity[other]
@@ -144,7 +144,7 @@ def _tally(flags: Tensor, row: Tensor, num_rows: int) -> Tensor:
     return torch.zeros(num_rows, dtype=torch.int64, device=row.device).index_add_(0, row, flags.long())
 
 
-def _unseen(graph: Graph) -> Tensor:
+def unseen(graph: Graph) -> Tensor:
     """(E,) bool: entities that no training triple holds."""
     seen = torch.zeros(graph.num_entities, dtype=torch.bool)
     seen[graph.splits["train"][:, [0, 2]].flatten()] = True
