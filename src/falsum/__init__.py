@@ -1,3 +1,20 @@
-"""falsum: knowledge-graph completion that learns from what is false."""
+"""falsum: knowledge-graph completion that learns from what is false.
+
+    import falsum
+
+    graph = falsum.load("world")
+    run = falsum.train(graph, "default", folder="runs/world")
+    run.evaluate("test").metrics()
+    run.predict(head="Switzerland", relation="uses_currency")
+"""
+
+from falsum.api import open_run as open
+from falsum.api import recipe, resume, train
+from falsum.errors import UserError
+from falsum.graph import Graph, load
+from falsum.recipe import Recipe
+from falsum.run import Run
 
 __version__ = "0.1.0"
+
+__all__ = ["Graph", "Recipe", "Run", "UserError", "load", "open", "recipe", "resume", "train"]

@@ -1,0 +1,51 @@
+"""The words of the command line as Python functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from falsum.graph import Graph, load
+from falsum.recipe import Recipe, read_file
+from falsum.recipes import recipe as named_recipe
+from falsum.run import Run
+
+
+def recipe(name: str | Path, graph: Graph | str, **settings: Any) -> Recipe:
+    """A recipe by name or TOML file, with dotted settings changed: recipe("default", graph, **{"model.dim": 64})."""
+    chosen = _graph(graph)
+    base = read_file(Path(name)) if str(name).endswith(".toml") else named_recipe(str(name), chosen)
+    return base.changed(**settings) if settings else base
+
+
+def train(graph: Graph | str, recipe: Recipe | str = "default", *, folder: str | Path, **settings: Any) -> Run:
+    """Train a recipe on a graph into a new run folder, silently, and evaluate it on the test split if there is one.
+
+    Raises UserError for bad input, train.Diverged when the loss becomes non-finite.
+    """
+    chosen = _graph(graph)
+    chosen_recipe = recipe if isinstance(recipe, Recipe) else globals()["recipe"](recipe, chosen)
+    run = Run.create(chosen, chosen_recipe.changed(**settings) if settings else chosen_recipe, folder)
+    return _finish(run)
+
+
+def resume(folder: str | Path) -> Run:
+    """Go on with an interrupted run to its end; a finished run is only evaluated again."""
+    return _finish(Run.open(folder))
+
+
+def open_run(folder: str | Path) -> Run:
+    """An existing run."""
+    return Run.open(folder)
+
+
+def _finish(run: Run) -> Run:
+    for _ in run.train():
+        pass
+    if len(run.graph.splits.get("test", ())):
+        run.evaluate("test")
+    return run
+
+
+def _graph(graph: Graph | str) -> Graph:
+    return graph if isinstance(graph, Graph) else load(graph)
