@@ -1,0 +1,32 @@
+# Everything runs in .venv, with the exact versions of constraints.txt (torch's CPU build where pip can find it).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test lint bench clean
+
+demo: $(STAMP)
+	$(BIN)/falsum demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python bench/epoch.py
+	$(BIN)/python bench/ranking.py
+	$(BIN)/python bench/step.py
+	$(BIN)/python bench/memory.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,world]'
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv runs
