@@ -34,7 +34,8 @@ def main() -> None:
         folder = Path(name)
         for kind, (separator, quote) in {"tsv": ("\t", ""), "csv": (",", ""), "quoted.csv": (",", '"')}.items():
             write(folder / f"triples.{kind}", num_triples, separator, quote)
-            print(f"{num_triples:,} triples, one file {kind}, split by seed: {seconds(folder / f'triples.{kind}'):.2f} s")
+            spent = seconds(folder / f"triples.{kind}")
+            print(f"{num_triples:,} triples, one file {kind}, split by seed: {spent:.2f} s")
         for split, count in {"train": num_triples, "valid": 1000, "test": 1000}.items():
             (folder / "splits").mkdir(exist_ok=True)
             write(folder / "splits" / f"{split}.tsv", count, "\t", "")

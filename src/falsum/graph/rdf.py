@@ -90,8 +90,7 @@ def read_rdf(path: Path, options: Options, suffix: str | None = None) -> Parsed:
     notes = policy_notes(path, labels)
     if not heads:
         raise UserError(
-            f"{path}: no triple links two entities. {' '.join(notes)} To read literals as entities: "
-            'literals="keep".'
+            f'{path}: no triple links two entities. {" ".join(notes)} To read literals as entities: literals="keep".'
         )
     frame = pl.DataFrame({"head": heads, "relation": relations, "tail": tails}, schema_overrides=dict.fromkeys(
         ("head", "relation", "tail"), pl.String
@@ -103,8 +102,10 @@ def parse(path: Path, data: bytes, kind: pyoxigraph.RdfFormat) -> Iterator[Any]:
     try:
         yield from pyoxigraph.parse(data, format=kind)
     except (SyntaxError, ValueError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise UserError(f"{path}{line}: not valid {kind.name}: {error}. Correct the line.") from None
+        line, said = "", str(error)
+        if isinstance(error, SyntaxError) and error.lineno:
+            line, said = f":{error.lineno}", error.msg
+        raise UserError(f"{path}{line}: not valid {kind.name}: {said}. Correct the file there.") from None
 
 
 def policy_notes(path: Path, labels: Labels) -> tuple[str, ...]:

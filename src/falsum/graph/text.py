@@ -113,7 +113,7 @@ def field_counts(texts: Sequence[str], separator: str) -> list[int]:
 def split_lines(path: Path, lines: pl.DataFrame, separator: str) -> pl.DataFrame:
     """Lines cut at every separator: columns 0, 1, ... and line. Raises: UserError at the first line that differs."""
     counts = lines["text"].str.count_matches(separator, literal=True) + 1
-    width = int(Counter(counts.head(SAMPLE).to_list()).most_common(1)[0][0])
+    width = usual_width(counts.head(SAMPLE).to_list())
     wrong = (counts != width).arg_true()
     if len(wrong):
         at = int(wrong[0])
@@ -123,6 +123,12 @@ def split_lines(path: Path, lines: pl.DataFrame, separator: str) -> pl.DataFrame
     parts = lines["text"].str.split_exact(separator, width - 1).struct.unnest()
     parts.columns = [str(i) for i in range(width)]
     return parts.with_columns(lines["line"])
+
+
+def usual_width(widths: Sequence[int]) -> int:
+    """The most frequent number of fields; of equally frequent ones, one that can hold a triple."""
+    times = Counter(widths)
+    return max(times, key=lambda width: (times[width], width >= 3))
 
 
 def refuse_width(path: Path, line: int, text: str, found: int, expected: int, separator: str) -> None:
@@ -157,7 +163,7 @@ def read_quoted(path: Path, data: bytes, separator: str) -> pl.DataFrame:
             f"{path}:{start}: the quotes of the record do not match ({error}). A field with quotes in it is written "
             'with the quotes doubled, "like ""this""".'
         ) from None
-    width = Counter(len(row) for row in rows[:SAMPLE]).most_common(1)[0][0]
+    width = usual_width([len(row) for row in rows[:SAMPLE]])
     for line, row in zip(starts, rows, strict=True):
         if len(row) != width or width < 3:
             refuse_width(path, line, separator.join(row), len(row), max(width, 3), separator)
