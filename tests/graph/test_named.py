@@ -30,7 +30,8 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("alias", "name"),
     [("FB15k-237", "fb15k-237"), ("FB15k237", "fb15k-237"), ("FB237", "fb15k-237"), ("fb15k_237", "fb15k-237"),
      ("wnrr", "wn18rr"), ("WN18RR", "wn18rr"), ("yago310", "yago3-10"), ("YAGO3_10", "yago3-10"),
-     ("CoDEx-S", "codex-s"), ("Countries_S1", "countries-s1"), ("Kinship", "kinships"), ("UMLS", "umls"), ("FB15K", "fb15k"), ("WN18", "wn18")],
+     ("CoDEx-S", "codex-s"), ("Countries_S1", "countries-s1"), ("Kinship", "kinships"),
+     ("UMLS", "umls"), ("FB15K", "fb15k"), ("WN18", "wn18")],
 )  # fmt: skip
 def test_aliases(alias: str, name: str) -> None:
     found = known(alias)
