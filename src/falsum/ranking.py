@@ -13,7 +13,7 @@ from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Query, Side
 from falsum.kernels.compiled import fused
 from falsum.models.base import Compare, dot
-from falsum.scan import Scoring, block_size, encode, scores_of
+from falsum.scan import Scoring, block_size, encode, gather, scores_of
 
 # Bytes of one block of (queries x entities) fp32 scores.
 BUDGET = 1 << 27
@@ -88,7 +88,7 @@ def _frame(query: Query, side: Side, greater: Tensor, equal: Tensor, rivals: Ten
 
 def score_matrix(scoring: Scoring, query: Query) -> Tensor:
     """(b, E) fp32 scores of all entities: for ranking and answers. The model must be in eval mode."""
-    vector = encode(scoring, query, 0)
+    vector = encode(scoring, query, gather(scoring, query), 0)
     weight = scoring.entities.weight.detach()
     compare: Compare = scoring.model.compare
     if compare is dot:

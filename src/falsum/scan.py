@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,33 +47,57 @@ class Scoring:
     dtype: torch.dtype = torch.float32
 
 
-def encode(scoring: Scoring, query: Query, seed: int) -> Tensor:
-    """(b, v) query vectors. Dropout masks: one per query for anchors, one per distinct relation."""
-    anchor = scoring.entities.rows(query.anchor)
+class Gathered(NamedTuple):
+    """The rows of a batch as the tables hold them: anchor (b, dim), relations, target (t, dim)."""
+
+    anchor: Tensor
+    relations: Relations
+    target: Tensor
+
+
+def gather(scoring: Scoring, query: Query) -> Gathered:
+    """Read every row that a batch needs once; relations once per distinct relation."""
     unique, index = torch.unique(query.relation, return_inverse=True)
-    relation = scoring.relations.rows(unique)
+    rows = scoring.entities.rows(torch.cat([query.anchor, query.target]))
+    anchor, target = rows.split([len(query.anchor), len(query.target)])
+    return Gathered(anchor, Relations(scoring.relations.rows(unique), index), target)
+
+
+def encode(scoring: Scoring, query: Query, rows: Gathered, seed: int) -> Tensor:
+    """(b, v) query vectors. Dropout masks: one per query for anchors and relation vectors."""
+    anchor, relations = rows.anchor, rows.relations
     if scoring.model.training:
-        rows = torch.arange(len(query), device=anchor.device)
-        anchor = dropout(anchor, rows, scoring.dropout_entity, derive(seed, "anchor"))
-        if scoring.dropout_relation and relation.shape[-1] == scoring.model.dim:
-            # A vector per query can have its own mask; a matrix per query would be copied b times.
-            each = dropout(relation[index], rows, scoring.dropout_relation, derive(seed, "relation"))
-            return scoring.model.query(anchor, Relations(each, rows), query.side)
-        relation = dropout(relation, unique, scoring.dropout_relation, derive(seed, "relation"))
-    return scoring.model.query(anchor, Relations(relation, index), query.side)
+        own = torch.arange(len(query), device=anchor.device)
+        anchor = dropout(anchor, own, scoring.dropout_entity, derive(seed, "anchor"))
+        if scoring.dropout_relation:
+            if relations.rows.shape[-1] == scoring.model.dim:
+                relations = Relations(relations.each(), own)
+            # Else one mask per distinct relation: a matrix per query would have to be copied b times.
+            ids = torch.arange(len(relations.rows), device=anchor.device)
+            masked = dropout(relations.rows, ids, scoring.dropout_relation, derive(seed, "relation"))
+            relations = Relations(masked, relations.index)
+    return scoring.model.query(anchor, relations, query.side)
 
 
-def loss(scoring: Scoring, objective: Objective, query: Query, candidates: Candidates, seed: int) -> Tensor:
-    """(t,) loss of every target of the batch against the candidates. Differentiable; fp32.
+def loss(
+    scoring: Scoring,
+    objective: Objective,
+    query: Query,
+    candidates: Candidates,
+    seed: int,
+    rows: Gathered | None = None,
+) -> Tensor:
+    """(t,) loss of every target of the batch against the candidates. Differentiable; fp32. rows: of `gather`.
 
     Raises ValueError when an objective that keeps one row per triple is given grouped queries.
     """
     if objective.rows == "single" and not query.single:
         raise ValueError(f"{type(objective).__name__} keeps one query per triple: grouped queries cannot be used")
-    vector = encode(scoring, query, seed)
+    rows = rows or gather(scoring, query)
+    vector = encode(scoring, query, rows, seed)
     rate = scoring.dropout_entity if scoring.model.training else 0.0
     mask_seed = derive(seed, "candidates")
-    target = dropout(scoring.entities.rows(query.target), query.target, rate, mask_seed)
+    target = dropout(rows.target, query.target, rate, mask_seed)
     compare = scoring.model.compare
     positive = compare(vector[query.row].unsqueeze(1), target.unsqueeze(1)).flatten()
     if isinstance(candidates.ids, range):
@@ -82,14 +107,19 @@ def loss(scoring: Scoring, objective: Objective, query: Query, candidates: Candi
     return objective.finish(positive, query.row, state)
 
 
-def factors(scoring: Scoring, query: Query) -> Factors:
-    """The rows and query vectors behind the targets of a batch, without dropout, for penalties."""
-    unique, index = torch.unique(query.relation, return_inverse=True)
-    anchor, relation = scoring.entities.rows(query.anchor), scoring.relations.rows(unique)
-    vector = scoring.model.query(anchor, Relations(relation, index), query.side)
-    target = scoring.entities.rows(query.target)
-    row = query.row
-    return Factors(anchor[row], relation[index[row]], target, vector[row], scoring.model.moduli)
+def factors(scoring: Scoring, query: Query, rows: Gathered | None = None) -> Factors:
+    """What penalties read of a batch, without dropout. rows: of `gather`."""
+    rows = rows or gather(scoring, query)
+    model = scoring.model
+    return Factors(
+        rows.anchor,
+        rows.relations.rows,
+        rows.target,
+        row=query.row,
+        relation_row=rows.relations.index[query.row],
+        moduli=model.moduli,
+        query=lambda: model.query(rows.anchor, rows.relations, query.side),
+    )
 
 
 def _all(
@@ -146,9 +176,9 @@ def block_size(compare: Compare, vector: Tensor) -> int:
 
 
 def scores_of(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """compare(vector, rows) in fp32; inner products are computed in dtype, distances fused where worth it."""
+    """compare(vector, rows) in the dtype of vector; inner products are computed in dtype, distances fused."""
     if compare is dot:
-        return dot(vector.to(dtype), rows.to(dtype)).float()
+        return dot(vector.to(dtype), rows.to(dtype)).to(vector.dtype)
     if compare not in _FUSED:
         _FUSED[compare] = fused(compare, work=lambda vector, rows: vector.numel() * rows.shape[-2])
     return _FUSED[compare](vector, rows)

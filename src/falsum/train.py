@@ -18,7 +18,7 @@ from falsum.objectives.base import Objective
 from falsum.objectives.penalties import Penalty, TableLp
 from falsum.optim import Optimizer, Schedule, Updater
 from falsum.ranking import rank
-from falsum.scan import Scoring, factors, loss
+from falsum.scan import Gathered, Scoring, factors, gather, loss
 from falsum.seeds import derive, generator
 
 
@@ -149,10 +149,12 @@ class Trainer:
         for side, query in self.queries.items():
             batch = query.select(self._rows(side, epoch, inside))
             candidates = job.draw(batch, derive(job.seed, step, "noise", side.value))
-            values = loss(job.scoring, job.objective, batch, candidates, derive(job.seed, step, "dropout", side.value))
+            rows = gather(job.scoring, batch)
+            seed = derive(job.seed, step, "dropout", side.value)
+            values = loss(job.scoring, job.objective, batch, candidates, seed, rows)
             value = (values * batch.weight).sum() / self.triples_per_step
             total += value.detach()
-            (value + self._penalty(batch)).backward()
+            (value + self._penalty(batch, rows)).backward()
             if job.row_wise:
                 touched["entities"] += [batch.anchor, batch.target]
                 if isinstance(candidates.ids, Tensor):
@@ -163,12 +165,12 @@ class Trainer:
         self.updater.step(scale, {name: torch.cat(ids) for name, ids in touched.items() if ids})
         return float(total) / len(self.queries)
 
-    def _penalty(self, batch: Query) -> Tensor:
+    def _penalty(self, batch: Query, rows: Gathered) -> Tensor:
         """Penalties of the batch, weighted and averaged as its losses."""
         penalties = [p for p in self.job.penalties if isinstance(p, Penalty)]
         if not penalties:
             return torch.zeros((), device=self.device)
-        parts = factors(self.job.scoring, batch)
+        parts = factors(self.job.scoring, batch, rows)
         value = sum((penalty(parts) for penalty in penalties), start=torch.zeros((), device=self.device))
         return (value * batch.weight).sum() / self.triples_per_step
 

@@ -11,16 +11,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Factors:
-    """The rows behind t targets: anchor, target (t, dim), relation (t, w_r), query (t, v). Never dropped out.
+    """The rows behind t targets, each row once: never dropped out.
 
-    moduli: how the score model reads a row as absolute values (complex models: complex moduli).
+    anchor (b, dim) and relation (u, w_r) hold row[i] and relation_row[i] for target i; target (t, dim). moduli: how
+    the score model reads a row as absolute values. query: computes the (b, v) query vectors.
     """
 
     anchor: Tensor
     relation: Tensor
     target: Tensor
-    query: Tensor
+    row: Tensor
+    relation_row: Tensor
     moduli: Callable[[Tensor], Tensor]
+    query: Callable[[], Tensor]
 
 
 class Penalty(ABC):
@@ -29,6 +32,12 @@ class Penalty(ABC):
     @abstractmethod
     def __call__(self, factors: Factors) -> Tensor:
         """(t,) penalty of every target, weights included."""
+
+
+def power_sum(x: Tensor, p: float) -> Tensor:
+    """(n,): sum over the last dimension of |x|^p. pow has a slow general path, so 2 and 3 are products."""
+    size = x.abs()
+    return (size * size if p == 2 else size * size * size if p == 3 else size.pow(p)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -43,10 +52,10 @@ class Lp(Penalty):
     relation: float = 0.0
 
     def __call__(self, factors: Factors) -> Tensor:
-        entity = factors.anchor.abs().pow(self.p).sum(-1) + factors.target.abs().pow(self.p).sum(-1)
-        value = entity * (self.entity / self.p)
+        value = power_sum(factors.anchor, self.p)[factors.row] + power_sum(factors.target, self.p)
+        value = value * (self.entity / self.p)
         if self.relation:
-            value = value + factors.relation.abs().pow(self.p).sum(-1) * (self.relation / self.p)
+            value = value + power_sum(factors.relation, self.p)[factors.relation_row] * (self.relation / self.p)
         return value
 
 
@@ -57,13 +66,10 @@ class N3(Penalty):
     weight: float = 0.05
 
     def __call__(self, factors: Factors) -> Tensor:
-        parts = (factors.anchor, factors.relation, factors.target)
-        return self.weight * sum((cube(factors.moduli(x)).sum(-1) for x in parts), start=factors.anchor.new_zeros(()))
-
-
-def cube(x: Tensor) -> Tensor:
-    # pow(3) has a slow general path on the CPU.
-    return x * x * x
+        anchor, relation, target = (
+            power_sum(factors.moduli(x), 3) for x in (factors.anchor, factors.relation, factors.target)
+        )
+        return self.weight * (anchor[factors.row] + relation[factors.relation_row] + target)
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,8 @@ class Dura(Penalty):
     products: float = 1.0
 
     def __call__(self, factors: Factors) -> Tensor:
-        norms = factors.target.square().sum(-1)
-        return self.weight * (self.norms * norms + self.products * factors.query.square().sum(-1))
+        products = power_sum(factors.query(), 2)[factors.row]
+        return self.weight * (self.norms * power_sum(factors.target, 2) + self.products * products)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class TableLp:
         value = entities.new_zeros(())
         for weight, table in ((self.entity, entities), (self.relation, relations)):
             if weight:
-                value = value + table.abs().pow(self.p).sum() * (weight / self.p)
+                value = value + power_sum(table, self.p).sum() * (weight / self.p)
         return value
 
 
