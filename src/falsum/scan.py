@@ -134,7 +134,9 @@ def _all(
 ) -> State:
     """The state over every entity, block by block, or by a fused path."""
     if type(objective) is SoftmaxCrossEntropy and scoring.model.compare is dot and candidates.drop is None:
-        logsumexp, total = dot_softmax(vector, scoring.entities.weight, rate, seed, scoring.dtype)
+        logsumexp, total = dot_softmax(
+            vector, scoring.entities.weight, rate, seed, scoring.dtype, sums_scores=objective.label_smoothing > 0
+        )
         return logsumexp, total, torch.full_like(total, len(scoring.entities.weight))
     drop = _dropped(objective, query, candidates)
     weight = scoring.entities.weight

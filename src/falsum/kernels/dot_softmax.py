@@ -28,18 +28,19 @@ def _prepare(weight: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale
 
 def _accumulate(
     grad: Tensor, part: Tensor, shift: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor
-) -> Tensor:
-    return grad + torch.where(_keep(ids, seed, threshold, grad), (part.float() + shift) * scale, 0)
+) -> None:
+    grad.add_(torch.where(_keep(ids, seed, threshold, grad), (part.to(grad.dtype) + shift) * scale, 0))
 
 
 def _exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    peak = scores.amax(1).float()
-    weight = torch.exp(scores.float() - peak[:, None])
+    wide = torch.promote_types(scores.dtype, torch.float32)
+    peak = scores.amax(1).to(wide)
+    weight = torch.exp(scores.to(wide) - peak[:, None])
     return weight.to(scores.dtype), peak, weight.sum(1)
 
 
-def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> Tensor:
-    return grad + (part.float() + shift)
+def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> None:
+    grad.add_(part.to(grad.dtype) + shift)
 
 
 _prepare_fused, _accumulate_fused, _exponentials_fused = fused(_prepare), fused(_accumulate), fused(_exponentials)
@@ -51,24 +52,24 @@ class _DotSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype
+        ctx: Any, query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype, sums_scores: bool
     ) -> tuple[Tensor, Tensor]:
         plain = weight.detach()
         ids = torch.arange(len(plain), dtype=torch.int32, device=plain.device)
-        mask = (ids, *_key(rate, seed, plain.device), torch.tensor(1 / (1 - rate), device=plain.device))
+        mask = (ids, *_key(rate, seed, plain.device), torch.tensor(1 / (1 - rate), dtype=plain.dtype, device=plain.device))
         table = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
         scaled = query.to(dtype)
         parts = [_exponentials_fused(scaled @ rows.T) for rows in table.split(BLOCK)]
         exponentials, peaks, sums = zip(*parts, strict=True)
         peak, mass = torch.stack(peaks), torch.stack(sums)
         logsumexp = torch.logsumexp(peak + mass.log(), 0)
-        column = table.sum(0, dtype=torch.float32)
+        column = table.sum(0, dtype=query.dtype) if sums_scores else torch.zeros_like(plain[0])
         ctx.save_for_backward(query, table, peak, logsumexp, column, *exponentials)
         ctx.weight, ctx.mask, ctx.rate = weight, mask, rate
         return logsumexp, query @ column
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         query, table, peak, logsumexp, column, *exponentials = ctx.saved_tensors
         by_lse, by_total = grads
         factor = torch.exp(peak - logsumexp) * by_lse
@@ -81,20 +82,25 @@ class _DotSoftmax(torch.autograd.Function):
             block = slice(i * BLOCK, i * BLOCK + len(rows))
             ids, *key = ctx.mask
             if ctx.rate:
-                into[block] = _accumulate_fused(into[block], part, shift, ids[block], *key)
+                _accumulate_fused(into[block], part, shift, ids[block], *key)
             else:
-                into[block] = _accumulate_plain_fused(into[block], part, shift)
-        return query_grad, None, None, None, None
+                _accumulate_plain_fused(into[block], part, shift)
+        return query_grad, None, None, None, None, None
 
 
-def dot_softmax(query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def dot_softmax(
+    query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype, *, sums_scores: bool = True
+) -> tuple[Tensor, Tensor]:
     """Log-sum-exp and sum of query @ dropout(weight).T over all rows, both (b,) fp32.
 
     query: (b, w) fp32. weight: (E, w) fp32 leaf; its gradient is added to weight.grad. dtype: of scores and products.
+    sums_scores: False gives zeros for the sums and saves a pass over the table.
     """
     chunks = query.split(max(1, KEPT_BYTES // (len(weight) * dtype.itemsize)))
     if len(chunks) == 1:
-        return _DotSoftmax.apply(query, weight, rate, seed, dtype)
-    parts = [checkpoint(_DotSoftmax.apply, c, weight, rate, seed, dtype, use_reentrant=False) for c in chunks]
+        return _DotSoftmax.apply(query, weight, rate, seed, dtype, sums_scores)
+    parts = [
+        checkpoint(_DotSoftmax.apply, c, weight, rate, seed, dtype, sums_scores, use_reentrant=False) for c in chunks
+    ]
     logsumexp, total = zip(*parts, strict=True)
     return torch.cat(logsumexp), torch.cat(total)

@@ -45,7 +45,8 @@ _masked_fused = fused(_masked)
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:
-        ctx.key = (ids.to(torch.int32), *_key(rate, seed, rows.device), torch.tensor(1 / (1 - rate), device=rows.device))
+        scale = torch.tensor(1 / (1 - rate), dtype=rows.dtype, device=rows.device)
+        ctx.key = (ids.to(torch.int32), *_key(rate, seed, rows.device), scale)
         return _masked_fused(rows, *ctx.key)
 
     @staticmethod
