@@ -56,7 +56,8 @@ class SelfAdversarial(Objective):
     rows: ClassVar = "single"
 
     def fold(self, scores: Tensor, positive: Tensor) -> State:
-        tilt = self.inverse_temperature * scores.detach()
+        # Masked after the product: 0 * -inf is NaN.
+        tilt = (self.inverse_temperature * scores.detach()).masked_fill(scores == -torch.inf, -torch.inf)
         peak = tilt.amax(-1).clamp(min=torch.finfo(tilt.dtype).min)  # a query without candidates has peak -inf
         weight = torch.exp(tilt - peak[:, None]).masked_fill(scores == -torch.inf, 0)
         loss = softplus(scores + self.offset)
