@@ -19,8 +19,9 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -213,6 +214,51 @@ class Run:
             _write_parquet(self.folder / "ranks.parquet", result.frame)
             write_json(self.folder / "protocol.json", {"protocol": result.card, "metrics": result.metrics()})
         return result
+
+    def predict(
+        self,
+        *,
+        head: str | None = None,
+        relation: str | None = None,
+        tail: str | None = None,
+        top_k: int = 10,
+        known: Literal["mark", "drop"] = "mark",
+    ) -> pl.DataFrame:
+        """The most plausible fillings of the slot left out: see `falsum.predict.predict`."""
+        from falsum import predict
+
+        question = {"head": head, "relation": relation, "tail": tail}
+        return predict.predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
+
+    def score(self, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
+        """Scores of triples given by label: see `falsum.predict.score`."""
+        from falsum import predict
+
+        return predict.score(self._job.graph, self.scoring, triples)
+
+    def neighbors(self, label: str, top_k: int = 10) -> pl.DataFrame:
+        """The entities most like one: see `falsum.predict.neighbors`."""
+        from falsum import predict
+
+        return predict.neighbors(self._job.graph, self.scoring, label, top_k)
+
+    def embedding(self, label: str) -> np.ndarray:
+        """(dim,) float32 row of an entity."""
+        from falsum import predict
+
+        return predict.embedding(self._job.graph, self.scoring, label)
+
+    def relation_embedding(self, label: str) -> np.ndarray:
+        """(relation width,) float32 row of a relation."""
+        from falsum import predict
+
+        return predict.relation_embedding(self._job.graph, self.scoring, label)
+
+    def export(self, folder: str | Path, format: Literal["parquet", "tsv"] = "parquet") -> tuple[Path, Path]:
+        """Write entity and relation rows with their labels: see `falsum.predict.export`."""
+        from falsum import predict
+
+        return predict.export(self._job.graph, self.scoring, folder, format)
 
 
 def train(graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
