@@ -1,11 +1,11 @@
 """falsum: knowledge-graph completion that learns from what is false.
 
-    import falsum
+import falsum
 
-    graph = falsum.load("world")
-    run = falsum.train(graph, "default", folder="runs/world")
-    run.evaluate("test").metrics()
-    run.predict(head="Switzerland", relation="uses_currency")
+graph = falsum.load("world")
+run = falsum.train(graph, "default", folder="runs/world")
+run.evaluate("test").metrics()
+run.predict(head="Switzerland", relation="uses_currency")
 """
 
 from falsum.api import open_run as open

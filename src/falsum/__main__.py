@@ -6,16 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from falsum import api, recipes, slices
 from falsum.errors import UserError
-from falsum.graph import Graph, load
-from falsum.metrics import Tie
+from falsum.graph import GRAPHS, Graph, Inspection, inspect, load
+from falsum.metrics import Tie, bootstrap
 from falsum.protocol import PROTOCOLS, Evaluation
 from falsum.recipe import Recipe, parse_setting
 from falsum.run import Run
@@ -28,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
 GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
@@ -41,10 +44,8 @@ class Display:
 
     def __init__(self, run: Run) -> None:
         self.run, self.bar = run, out.is_terminal
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[info]}"),
-            console=out, transient=True, disable=not self.bar,
-        )  # fmt: skip
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[info]}"))
+        self.progress = Progress(*columns, console=out, transient=True, disable=not self.bar)
         self.last_line = 0.0
 
     def __enter__(self) -> Display:
@@ -62,8 +63,8 @@ class Display:
         self.progress.update(self.task, completed=record.step, total=epochs * record.steps_per_epoch, info=info)
         if record.metrics:
             star = " *" if record.best else ""
-            line = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}  {numbers(record.metrics)}{star}"
-            out.print(line)
+            where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}"
+            out.print(f"{where}  {numbers(record.metrics)}{star}")
         elif record.done:
             out.print(f"done after {record.seconds:.1f} s: {record.done}")
         elif not self.bar and time.monotonic() - self.last_line > 30:
@@ -85,9 +86,19 @@ def _train(run: Run) -> None:
 
 def _evaluate(run: Run, split: str, protocol: str = "falsum") -> Evaluation:
     total = 2 * len(run.graph.splits.get(split, ()))
-    with Progress(TextColumn("ranking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out, transient=True, disable=not out.is_terminal) as bar:
+    with Progress(
+        TextColumn("ranking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
         task = bar.add_task("", total=total)
-        return run.evaluate(split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n)))
+        return run.evaluate(
+            split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n))
+        )
 
 
 def _with_eta(total: int, update: Callable[[int], None]) -> Callable[[int], None]:
@@ -105,27 +116,64 @@ def _with_eta(total: int, update: Callable[[int], None]) -> Callable[[int], None
     return progress
 
 
-def print_evaluation(result: Evaluation) -> None:
-    """Metrics with all tie rules, and the protocol that they stand on."""
-    table = Table(title=f"{result.card['graph']} / {result.card['split']}", title_justify="left")
-    for column in ("ties", *result.metrics()):
-        table.add_column(column, justify="left" if column == "ties" else "right")
+def print_evaluation(result: Evaluation, *, intervals: bool = False) -> None:
+    """Metrics under each tie rule, and the protocol that they stand on."""
     ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
-    for tie in ties:
-        values = result.metrics(tie)
-        table.add_row(tie, *(f"{v:.4f}" if k != "mr" else f"{v:.1f}" for k, v in values.items()))
+    rows = [{"ties": tie, **result.metrics(tie)} for tie in ties]
+    print_frame(pl.DataFrame(rows), title=f"{result.card['graph']} / {result.card['split']}")
+    if intervals:
+        bounds = bootstrap(result.frame)
+        out.print(
+            "95 % bootstrap: " + "  ".join(f"{k} [{low:.4f}, {high:.4f}]" for k, (low, high) in bounds.items()),
+            markup=False,
+        )
+    out.print(protocol_line(result.card), markup=False)
+
+
+def print_frame(frame: pl.DataFrame, title: str = "") -> None:
+    """A frame as a table; labels are printed as they are."""
+    table = Table(title=escape(title) or None, title_justify="left", title_style="bold")
+    for name, dtype in frame.schema.items():
+        table.add_column(escape(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*(escape(_cell(value)) for value in row))
     out.print(table)
-    out.print(protocol_line(result.card))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def protocol_line(card: dict[str, Any]) -> str:
     """A protocol card as one sentence."""
     filters = "+".join(card["filter_splits"]) or "nothing (raw)"
     return (
-        f"protocol {card['name']}: {card['triples']} triples, sides {'+'.join(card['sides'])}, candidates "
+        f"protocol {card['name']}: {card['triples']:,} triples, sides {'+'.join(card['sides'])}, candidates "
         f"{card['candidates']}, filtered by {filters}, ties {card['tie']}, unseen entities {card['unseen']}, "
         f"graph sha256 {card['graph_sha256'][:12]}"
     )
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Option("--run", help="Run folder; default runs/demo-TIME.")] = None,
+) -> None:
+    """Train on the bundled graph, evaluate, answer a question and write a report: a minute.
+
+    Example: falsum demo
+    """
+    graph = load("world")
+    out.print(f"The bundled graph: {len(graph.splits['train']):,} facts about {graph.num_entities:,} things.")
+    run = Run.create(graph, recipes.recipe("default", graph), folder or _fresh_folder("demo"))
+    _finish(run)
+    out.print("\nWhat does the model think is spoken in Switzerland? (known facts marked)")
+    print_frame(run.predict(head="Switzerland", relation="speaks", top_k=8))
+    _write_report(run)
+    out.print(f"\nAsk more:  falsum predict {run.folder} --relation uses_currency --tail Euro", markup=False)
 
 
 @app.command()
@@ -139,20 +187,31 @@ def train(
 
     Example: falsum train world --recipe default --set train.epochs=20
     """
-    from falsum.api import recipe as make_recipe
-
-    loaded = load(graph)
-    out.print(f"{loaded.name}: {loaded.source}")
-    for note in loaded.notes:
-        out.print(f"  note: {note}")
-    chosen: Recipe = make_recipe(recipe, loaded, **dict(parse_setting(text) for text in settings or []))
-    run = Run.create(loaded, chosen, folder or _fresh_folder(loaded, chosen))
-    out.print(f"run folder: {run.folder}")
+    loaded = _load(graph)
+    chosen: Recipe = api.recipe(recipe, loaded, **dict(parse_setting(text) for text in settings or []))
+    run = Run.create(loaded, chosen, folder or _fresh_folder(f"{loaded.name}-{chosen.name.replace('/', '-')}"))
+    out.print(f"run folder: {run.folder}", markup=False)
     _finish(run)
 
 
-def _fresh_folder(graph: Graph, recipe: Recipe) -> Path:
-    return Path("runs") / f"{graph.name}-{recipe.name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+def _load(name: str) -> Graph:
+    """Load a graph and say how it was read; a download shows its progress."""
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=out, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(file: str, done: int, total: int | None) -> None:
+            task = tasks.setdefault(file, bar.add_task(file, total=total))
+            bar.update(task, completed=done, total=total)
+
+        graph = load(name, progress=progress)
+    out.print(f"{graph.name}: {graph.source}", markup=False)
+    for note in graph.notes:
+        out.print(f"  note: {note}", markup=False)
+    return graph
+
+
+def _fresh_folder(name: str) -> Path:
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _finish(run: Run) -> None:
@@ -170,13 +229,183 @@ def resume(run: RunFolder) -> None:
     _finish(Run.open(run))
 
 
+SLICES = {
+    "relation": slices.by_relation,
+    "cardinality": slices.by_cardinality,
+    "direction": slices.by_direction,
+    "frequency": slices.by_frequency,
+    "side": slices.by_side,
+}
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    protocol: Annotated[
+        str | None, typer.Option(help=f"Also as: {', '.join(p for p in PROTOCOLS if p != 'falsum')}.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help=f"Slice by {', '.join(SLICES)}.")] = None,
+    intervals: Annotated[bool, typer.Option(help="Percentile bootstrap intervals.")] = False,
+) -> None:
+    """Rank a split exactly; with --protocol, also the way another library would, side by side.
+
+    Example: falsum evaluate runs/world-default --protocol pykeen --by cardinality
+    """
+    opened = Run.open(run)
+    for name, value, legal in (("--protocol", protocol, PROTOCOLS), ("--by", by, SLICES)):
+        if value is not None and value not in legal:
+            raise UserError(f"{name} {value!r} is not known; legal: {', '.join(legal)}.")
+    ours = _evaluate(opened, split)
+    print_evaluation(ours, intervals=intervals)
+    if by is not None:
+        print_frame(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}")
+    if protocol is not None:
+        theirs = _evaluate(opened, split, protocol)
+        a, b = ours.metrics(), theirs.metrics()
+        rows = [{"metric": k, "falsum": a[k], protocol: b[k], "difference": b[k] - a[k]} for k in a]
+        print_frame(pl.DataFrame(rows), title=f"the same weights under {protocol}")
+        out.print(
+            f"{protocol_line(theirs.card)}; {theirs.card['dropped_triples']} triples dropped. "
+            f"{PROTOCOLS[protocol].why}.",
+            markup=False,
+        )
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    head: Annotated[str | None, typer.Option(help="Label of the head.")] = None,
+    relation: Annotated[str | None, typer.Option(help="Label of the relation.")] = None,
+    tail: Annotated[str | None, typer.Option(help="Label of the tail.")] = None,
+    top_k: Annotated[int, typer.Option("-k", help="How many answers.", min=1)] = 10,
+    new_only: Annotated[bool, typer.Option("--new", help="Leave out facts that the graph already has.")] = False,
+) -> None:
+    """Answer a question by label: give two of head, relation and tail.
+
+    Example: falsum predict runs/world-default --head Switzerland --relation speaks --new
+    """
+    opened = Run.open(run)
+    known: Literal["mark", "drop"] = "drop" if new_only else "mark"
+    print_frame(opened.predict(head=head, relation=relation, tail=tail, top_k=top_k, known=known))
+
+
+@app.command()
+def graph(
+    name: Annotated[str | None, typer.Argument(help="A graph by name, folder or file; none lists the names.")] = None,
+) -> None:
+    """What is in a graph, and what is odd about it: duplicates, leaks between splits, entities unseen in training.
+
+    Example: falsum graph wn18rr
+    """
+    if name is None:
+        for named in GRAPHS:
+            out.print(f"{named.name:14s} {', '.join(named.aliases)}", markup=False)
+        return
+    print_inspection(inspect(_load(name)))
+
+
+def print_inspection(found: Inspection) -> None:
+    """An inspection as tables."""
+    out.print(f"{found.num_entities:,} entities, {found.num_relations:,} relations, sha256 {found.sha256[:16]}")
+    rows = [
+        {
+            "split": split,
+            "triples": count,
+            "duplicates": found.duplicates[split],
+            "unseen entities": found.unseen_entities.get(split, 0),
+            "triples with them": found.unseen_triples.get(split, 0),
+            "revealed by train": found.revealed.get(split, 0),
+        }
+        for split, count in found.triples.items()
+    ]
+    print_frame(pl.DataFrame(rows))
+    for (one, other), count in found.overlaps.items():
+        if count:
+            out.print(f"[yellow]{count:,} triples are in both {one} and {other}[/]")
+    out.print(
+        f"{found.loops:,} loops, {found.unused_entities:,} entities and {found.unused_relations:,} relations "
+        "in no triple"
+    )
+    relations = pl.DataFrame(
+        [
+            {
+                "relation": r.label,
+                "train": r.train,
+                "tails/head": r.tails_per_head,
+                "heads/tail": r.heads_per_tail,
+                "class": r.cardinality,
+            }
+            for r in found.relations
+        ]
+    )
+    if len(relations):
+        print_frame(relations.sort("train", descending=True).head(40), title="relations (at most 40)")
+    pairs = [
+        {
+            "first": p.first,
+            "second": p.second,
+            "kind": p.kind,
+            "shared": p.shared,
+            "of first": p.share_first,
+            "of second": p.share_second,
+        }
+        for p in found.pairs
+    ]
+    if pairs:
+        print_frame(pl.DataFrame(pairs), title="relations that say nearly the same (test leakage)")
+
+
+@app.command(name="recipes")
+def show_recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe to show as TOML; none lists the names.")] = None,
+    on: Annotated[str, typer.Option(help="The graph that sizes follow.")] = "world",
+) -> None:
+    """List the recipes, or show one whole.
+
+    Example: falsum recipes default --on wn18rr
+    """
+    if name is None:
+        for each in recipes.names():
+            out.print(each, markup=False)
+        return
+    out.print(recipes.recipe(name, load(on)).to_toml(), markup=False)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+) -> None:
+    """A Markdown table of runs, and one self-contained HTML page in each run folder.
+
+    Example: falsum report runs/*
+    """
+    from falsum.report import compare_table
+
+    opened = [Run.open(folder) for folder in runs]
+    out.print(compare_table(opened), markup=False)
+    for run in opened:
+        _write_report(run)
+
+
+def _write_report(run: Run) -> None:
+    from falsum.report import write_page
+
+    page = run.folder / "report.html"
+    write_page(run, page)
+    out.print(f"report: {page}", markup=False)
+
+
 def main() -> None:
-    """Run the command line; user errors end with one paragraph and exit code 2."""
+    """Run the command line; errors that the user can mend end with one paragraph and exit code 2."""
     try:
         app()
     except UserError as error:
-        err.print(f"[bold red]Error:[/] {str(error)}", soft_wrap=True)
+        err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
-            f"{path} could not be written: {error.strerror or error}. What was there before is untouched. Free space or "
-            "choose another folder, then continue with `falsum resume`."
+            f"{path} could not be written: {error.strerror or error}. What was there before is untouched. Free space "
+            "or choose another folder, then continue with `falsum resume`."
         ) from None
     except SafetensorError as error:
         raise UserError(f"{path} could not be written: {error}. What was there before is untouched.") from None

@@ -59,15 +59,14 @@ def rank(
         answers = graph.answers(filter_splits, side).to(device)
         query = graph.queries(triples, side, grouped=True).to(device)
         size = max(1, budget // (4 * graph.num_entities))
-        greater, equal, rivals = [], [], []
+        blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.no_grad():
             for rows in torch.arange(len(query), device=device).split(size):
                 counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance)
-                for into, part in zip((greater, equal, rivals), counts, strict=True):
-                    into.append(part)
+                blocks.append(counts)
                 done += len(counts[0])
                 progress(done)
-        frames.append(_frame(query, side, torch.cat(greater), torch.cat(equal), torch.cat(rivals)))
+        frames.append(_frame(query, side, *(torch.cat(parts) for parts in zip(*blocks, strict=True))))
     frame = pl.concat(frames)
     if len(frame) > 1 and (frame["equal"] + 1 == frame["candidates"]).all() and (frame["candidates"] > 1).any():
         raise UserError(

@@ -188,7 +188,7 @@ def read_file(path: Path) -> Recipe:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """"model.dim=256" -> ("model.dim", 256): the value is read as TOML, or kept as text."""
+    """ "model.dim=256" -> ("model.dim", 256): the value is read as TOML, or kept as text."""
     key, found, value = text.partition("=")
     if not found or not key.strip():
         raise UserError(f"--set takes key=value, for example --set model.dim=256; got {text!r}.")
@@ -314,13 +314,14 @@ def initialise(recipe: Recipe, entities: Table, relations: Table, model: ScoreMo
 
 
 def pick_device(device: str) -> torch.device:
-    """"auto" is CUDA where there is one, else the CPU. Raises UserError for a device that is not there."""
+    """ "auto" is CUDA where there is one, else the CPU. Raises UserError for a device that is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"Device {device!r} cannot be used: {str(error).splitlines()[0]} Try train.device=cpu.") from None
+        why = str(error).splitlines()[0]
+        raise UserError(f"Device {device!r} cannot be used: {why} Try train.device=cpu.") from None
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

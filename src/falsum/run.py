@@ -177,7 +177,8 @@ class Run:
 
     def _trim_metrics(self, step: int) -> None:
         """Forget what was logged after the checkpoint: it will be logged again."""
-        lines = [line for line in self.history() if line["step"] < step or (line["step"] == step and "done" not in line)]
+        past = [line for line in self.history() if line["step"] <= step]
+        lines = [line for line in past if line["step"] < step or "done" not in line]
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     def history(self) -> list[dict[str, Any]]:

@@ -1,11 +1,10 @@
 """The one driver: gather rows, compare, fold, merge, finish. Sampled and 1-vs-all training are the same code path.
 
-    values = loss(batch, tables, model, objective, candidates, ...)      # one value per target
+values = loss(batch, tables, model, objective, candidates, ...)      # one value per target
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ from falsum.objectives.penalties import Factors
 from falsum.objectives.softmax import SoftmaxCrossEntropy
 from falsum.seeds import derive
 from falsum.table import Table
-
 
 # Elements that one block of candidates may take, scores or (where nothing fuses them) differences: 16 MiB in fp32.
 BLOCK = 1 << 22

@@ -43,7 +43,8 @@ class Query:
     anchor, relation: (b,) int64. target: (t,) int64 entities that are to be answered; target i belongs to query
     row[i], and rows ascend. weight: (t,) float32, how much target i counts (1 unless subsampling says otherwise).
     side: how the model is asked. slot: the open slot of the triple, which differs where a head question is asked as
-    the tail question of an inverse relation. Ragged instead of padded: a hub query of FB15k-237 has 3,612 answers, a padded (b, k) would hold mostly nothing.
+    the tail question of an inverse relation. Ragged instead of padded: a hub query of FB15k-237 has 3,612 answers, so
+    a padded (b, k) would hold mostly nothing.
     """
 
     anchor: Tensor
@@ -63,8 +64,10 @@ class Query:
         return len(self.target) == len(self.anchor)
 
     def to(self, device: torch.device | str) -> Query:
-        tensors = (self.anchor, self.relation, self.target, self.row, self.weight)
-        return Query(*(x.to(device) for x in tensors), side=self.side, slot=self.slot)
+        anchor, relation, target, row, weight = (
+            x.to(device) for x in (self.anchor, self.relation, self.target, self.row, self.weight)
+        )
+        return Query(anchor, relation, target, row, weight, self.side, self.slot)
 
     def select(self, rows: Tensor) -> Query:
         """The queries `rows` (1-D int64, any order) with all of their targets."""

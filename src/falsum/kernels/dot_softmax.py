@@ -56,7 +56,8 @@ class _DotSoftmax(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         plain = weight.detach()
         ids = torch.arange(len(plain), dtype=torch.int32, device=plain.device)
-        mask = (ids, *_key(rate, seed, plain.device), torch.tensor(1 / (1 - rate), dtype=plain.dtype, device=plain.device))
+        scale = torch.tensor(1 / (1 - rate), dtype=plain.dtype, device=plain.device)
+        mask = (ids, *_key(rate, seed, plain.device), scale)
         table = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
         scaled = query.to(dtype)
         parts = [_exponentials_fused(scaled @ rows.T) for rows in table.split(BLOCK)]

@@ -56,9 +56,7 @@ def _turns(query: Tensor, ids: Tensor, weight: Tensor) -> tuple[tuple[Tensor, ..
     return query.split(size), ids.split(size)
 
 
-def gathered_scores(
-    compare: Compare, query: Tensor, entities: Table, ids: Tensor, rate: float, seed: int
-) -> Tensor:
+def gathered_scores(compare: Compare, query: Tensor, entities: Table, ids: Tensor, rate: float, seed: int) -> Tensor:
     """(b, n) fp32 scores of query (b, v) against candidates ids (c, n); row j of ids serves ceil(b / c) queries."""
     b, c = len(query), len(ids)
     share = -(-b // c)

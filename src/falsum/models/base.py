@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from falsum.graph.graph import Side
 
-
 Compare = Callable[[Tensor, Tensor], Tensor]
 
 
-class Relations(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Relations:
     """The relations of a batch: rows (u, w_r), one per *distinct* relation, and index (b,), the row of each query."""
 
     rows: Tensor

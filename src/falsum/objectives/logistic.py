@@ -102,5 +102,6 @@ class BinaryCrossEntropy(Objective):
         labels = count + targets
         # BCE with label y is sp(z) - y z, and the labels are 1 - e + e/n (targets) or e/n (candidates).
         smooth = self.label_smoothing / labels
-        loss = false - smooth * total + row_sum(softplus(z) - (1 - self.label_smoothing + smooth[row]) * z, row, len(count))
+        true = softplus(z) - (1 - self.label_smoothing + smooth[row]) * z
+        loss = false - smooth * total + row_sum(true, row, len(count))
         return (loss / labels / targets.clamp(min=1))[row]

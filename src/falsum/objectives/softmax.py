@@ -41,8 +41,6 @@ class SoftmaxCrossEntropy(Objective):
         logsumexp, total, count = (part[row] for part in state)
         if not self.label_smoothing:
             return logsumexp - positive
-        if self.spread == "others":
-            smooth = (total - positive) / (count - 1).clamp(min=1)
-        else:
-            smooth = total / count
+        others = self.spread == "others"
+        smooth = (total - positive) / (count - 1).clamp(min=1) if others else total / count
         return logsumexp - (1 - self.label_smoothing) * positive - self.label_smoothing * smooth
