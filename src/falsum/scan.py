@@ -87,7 +87,8 @@ def loss(
 ) -> Tensor:
     """(t,) loss of every target of the batch against the candidates. Differentiable; fp32. rows: of `gather`.
 
-    Raises ValueError when an objective that keeps one row per triple is given grouped queries.
+    Raises ValueError when grouped queries are given to an objective that keeps one row per triple, or to one that
+    counts the target among drawn candidates.
     """
     if objective.rows == "single" and not query.single:
         raise ValueError(f"{type(objective).__name__} keeps one query per triple: grouped queries cannot be used")
@@ -209,6 +210,8 @@ def _sampled(
         each = ids.repeat_interleave(-(-len(vector) // len(ids)), 0)[: len(vector)]
         scores = scores.masked_fill(_hits(candidates.drop, each, len(scoring.entities.weight)), -torch.inf)
     if objective.includes_target:
+        if not query.single:
+            raise ValueError(f"{type(objective).__name__} over drawn candidates needs one query per triple, not grouped")
         scores = torch.cat([positive[:, None], scores], 1)
     return objective.fold(scores, positive)
 
