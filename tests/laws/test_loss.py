@@ -1,0 +1,283 @@
+"""loss() is the specification, for every model, objective and noise; and no blocking, order or grouping changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import worlds
+
+import falsum.kernels.dot_softmax
+import falsum.kernels.gathered
+import falsum.scan
+from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
+from falsum.models import MODELS
+from falsum.models.base import dot
+from falsum.noise import NOISES, All, Candidates
+from falsum.objectives import OBJECTIVES, NegativeSampling, SelfAdversarial, SoftmaxCrossEntropy
+from falsum.scan import Scoring, loss
+
+GRAPH = worlds.graph()
+GRAPHS = [GRAPH, GRAPH.with_inverses()]
+
+
+def questions(g: Graph, side: Side, grouped: bool) -> Query:
+    return g.queries(g.splits["train"], side, grouped=grouped)
+
+
+def agree(values: torch.Tensor, expected: Sequence[float]) -> None:
+    torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+@cache
+def world(model: str, index: int) -> tuple[Scoring, worlds.Oracle]:
+    parts = worlds.scoring(model, GRAPHS[index], seed=3)
+    return parts, worlds.Oracle(model, parts)
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("model", MODELS)
+def test_loss_is_the_oracles(model: str, objective: tuple[str, dict]) -> None:
+    built = worlds.make_objective(objective)
+    for index, g in enumerate(GRAPHS):
+        parts, truth = world(model, index)
+        for noise in worlds.noises():
+            draw = worlds.make_noise(noise).bind(g, worlds.CPU)
+            for side in BOTH_SIDES:
+                query = questions(g, side, worlds.grouped(built))
+                candidates = draw(query, 11)
+                with torch.no_grad():
+                    values = loss(parts, built, query, candidates, 0)
+                agree(values, truth.loss(objective, query, candidates))
+
+
+def test_the_oracle_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = questions(GRAPH, Side.TAIL, False)
+    parts = worlds.scoring("complex", GRAPH)
+    values = loss(parts, SoftmaxCrossEntropy(), query, Candidates(range(7)), 0).detach()
+    agree(values, worlds.Oracle("complex", parts).loss(("softmax", {}), query, Candidates(range(7))))
+    monkeypatch.setitem(oracle.SCORES, "complex", oracle.distmult)
+    with pytest.raises(AssertionError):
+        agree(values, worlds.Oracle("complex", parts).loss(("softmax", {}), query, Candidates(range(7))))
+
+
+def test_the_gradient_comparison_can_fail() -> None:
+    parts = worlds.scoring("complex", GRAPH)
+    query = questions(GRAPH, Side.TAIL, False)
+    a = worlds.value_and_gradients(parts, SoftmaxCrossEntropy(), query, Candidates(range(7)))
+    a[1][0][0, 0] += 1e-6
+    with pytest.raises(AssertionError):
+        worlds.same(a, worlds.value_and_gradients(parts, SoftmaxCrossEntropy(), query, Candidates(range(7))))
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
+def test_any_blocking_is_the_same_loss_and_gradient(
+    noise: tuple[str, dict], objective: tuple[str, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = worlds.make_objective(objective)
+    for model in ("distmult", "rotate", "tucker"):
+        parts = worlds.scoring(model, GRAPH, seed=5, dropout_entity=0.25)
+        query = questions(GRAPH, Side.HEAD, worlds.grouped(built))
+        candidates = worlds.make_noise(noise).bind(GRAPH, worlds.CPU)(query, 1)
+        parts.model.train(model != "tucker")
+        whole = worlds.value_and_gradients(parts, built, query, candidates, 4)
+        for block, rows in ((1, 1), (2 * len(query), 96), (3 * len(query) * parts.model.dim, 200)):
+            with monkeypatch.context() as patch:
+                patch.setattr(falsum.scan, "BLOCK", block)
+                patch.setattr(falsum.kernels.gathered, "ROWS_BYTES", rows)
+                patch.setattr(falsum.kernels.dot_softmax, "BLOCK", block % 5 + 1)
+                patch.setattr(falsum.kernels.dot_softmax, "KEPT_BYTES", rows)
+                worlds.same(whole, worlds.value_and_gradients(parts, built, query, candidates, 4))
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@given(data=st.data(), count=st.integers(2, 9), parts=st.integers(1, 4), seed=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_folds_merge_in_any_order(
+    objective: tuple[str, dict], data: st.DataObject, count: int, parts: int, seed: int
+) -> None:
+    """Any partition of any permutation of the candidates, merged as any tree, finishes to the same value."""
+    built = worlds.make_objective(objective)
+    draw = torch.Generator().manual_seed(seed)
+    scores = 3 * torch.randn(2, count, generator=draw, dtype=torch.float64)
+    scores[torch.rand(2, count, generator=draw) < 0.3] = -torch.inf
+    positive, row = torch.randn(2, generator=draw, dtype=torch.float64), torch.arange(2)
+    if built.includes_target:
+        scores[:, 0] = positive
+    whole = built.finish(positive, row, built.fold(scores, positive))
+    order = torch.tensor(data.draw(st.permutations(range(count))))
+    states = [built.fold(block, positive) for block in scores[:, order].tensor_split(parts, 1) if block.shape[1]]
+    while len(states) > 1:
+        a = states.pop(data.draw(st.integers(0, len(states) - 1)))
+        b = states.pop(data.draw(st.integers(0, len(states) - 1)))
+        states.append(built.merge(a, b))
+    torch.testing.assert_close(built.finish(positive, row, states[0]), whole, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in OBJECTIVES.items() if cls.rows == "either"])
+@pytest.mark.parametrize("model", MODELS)
+def test_grouping_changes_the_cost_and_not_the_loss(name: str, model: str) -> None:
+    """For "either" objectives under a noise that groups: equal sums over targets, equal gradients."""
+    for each in worlds.OBJECTIVE_SETTINGS[name]:
+        objective = OBJECTIVES[name](**each)
+        for g in GRAPHS:
+            for side in BOTH_SIDES:
+                parts = worlds.scoring(model, g, seed=2)
+                results = []
+                for grouped in (False, True):
+                    query = questions(g, side, grouped)
+                    worlds.clear(parts)
+                    values = loss(parts, objective, query, All().bind(g, worlds.CPU)(query, 0), 0)
+                    values.sum().backward()
+                    results.append((values.sum().detach(), worlds.gradients(parts)))
+                worlds.same(*results)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in OBJECTIVES.items() if cls.rows == "single"])
+def test_grouped_queries_are_refused_by_objectives_of_one_row_per_triple(name: str) -> None:
+    query = questions(GRAPH, Side.TAIL, True)
+    assert not query.single
+    with pytest.raises(ValueError, match="grouped"):
+        loss(worlds.scoring("distmult", GRAPH), OBJECTIVES[name](), query, Candidates(range(7)), 0)
+
+
+def test_a_grouped_softmax_over_draws_is_the_sum_of_its_targets_or_an_error() -> None:
+    query = questions(GRAPH, Side.TAIL, True)
+    candidates = NOISES["uniform"](num=3, shared="batch").bind(GRAPH, worlds.CPU)(query, 0)
+    with pytest.raises(ValueError, match="grouped"):
+        loss(worlds.scoring("distmult", GRAPH), SoftmaxCrossEntropy(), query, candidates, 0)
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("sampled", [False, True])
+def test_without_candidates_the_loss_is_finite_and_moves_no_candidate(
+    objective: tuple[str, dict], sampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(falsum.scan, "BLOCK", 1)
+    built = worlds.make_objective(objective)
+    parts = worlds.scoring("distmult", GRAPH)
+    one, row = torch.tensor([0]), torch.tensor([0])
+    query = Query(one, one, torch.tensor([1]), row, torch.ones(1), Side.TAIL, Side.TAIL)
+    everyone = Pairs(torch.zeros(7, dtype=torch.int64), torch.arange(7))
+    candidates = Candidates(torch.tensor([[2, 3, 4]]) if sampled else range(7), drop=everyone)
+    value, (by_entity, *_) = worlds.value_and_gradients(parts, built, query, candidates)
+    agree(value, worlds.Oracle("distmult", parts).loss(objective, query, candidates))
+    assert torch.isfinite(by_entity).all()
+    assert (by_entity[2:] == 0).all()
+
+
+@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
+def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> None:
+    for objective in worlds.objectives():
+        built = worlds.make_objective(objective)
+        parts = worlds.scoring("transe", GRAPH, dropout_entity=0.5)
+        parts.model.train()
+        query = questions(GRAPH, Side.TAIL, worlds.grouped(built))
+        candidates = worlds.make_noise(noise).bind(GRAPH, worlds.CPU)(query, 1)
+        if isinstance(candidates.ids, range):
+            shuffled = Candidates(torch.randperm(7, generator=torch.Generator().manual_seed(1))[None], None, candidates.drop)
+            if built.includes_target:
+                continue  # a draw would hold the target a second time
+            targets = Pairs(query.row, query.target)
+            drop = candidates.drop or Pairs(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+            row, entity = torch.cat([drop.row, targets.row]), torch.cat([drop.entity, targets.entity])
+            order = row.argsort(stable=True)
+            shuffled = Candidates(shuffled.ids, None, Pairs(row[order], entity[order]))
+        else:
+            shuffled = Candidates(candidates.ids.flip(1), None, candidates.drop)
+        worlds.same(
+            worlds.value_and_gradients(parts, built, query, candidates),
+            worlds.value_and_gradients(parts, built, query, shuffled),
+        )
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@given(
+    scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5),
+    positive=st.floats(-8, 8),
+    up=st.floats(0.01, 4),
+    at=st.integers(0, 4),
+)
+@settings(max_examples=50, deadline=None)
+def test_order_of_the_loss_in_its_scores(
+    objective: tuple[str, dict], scores: list[float], positive: float, up: float, at: int
+) -> None:
+    """Raising the positive never raises the loss; raising a negative never lowers it.
+
+    Label smoothing wants every candidate to score, so both are untrue with it. The self-adversarial weights move with
+    the negatives, and a raised negative that was below the mean may lower the weighted mean only if its weight and
+    its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is raised.
+    """
+    built = worlds.make_objective(objective)
+    if objective[1].get("label_smoothing"):
+        return
+    if isinstance(built, SelfAdversarial) and built.inverse_temperature:
+        at = scores.index(max(scores))
+    raised = list(scores)
+    raised[at % len(scores)] += up
+
+    def value(positive: float, negatives: list[float]) -> float:
+        target = torch.tensor([positive], dtype=torch.float64)
+        own = [positive, *negatives] if built.includes_target else negatives
+        block = torch.tensor([own], dtype=torch.float64)
+        return float(built.finish(target, torch.tensor([0]), built.fold(block, target)))
+
+    before = value(positive, scores)
+    assert value(positive + up, scores) <= before + 1e-12
+    assert value(positive, raised) >= before - 1e-12
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+def test_gradients_of_objectives_by_finite_differences(objective: tuple[str, dict]) -> None:
+    """Self-adversarial weights are held constant, so its gradient is that of the mean with the weights as numbers."""
+    built = worlds.make_objective(objective)
+    scores = torch.tensor([[0.3, -1.2, 0.8], [2.0, 0.1, -0.4]], dtype=torch.float64, requires_grad=True)
+    positive = torch.tensor([0.7, -0.35], dtype=torch.float64, requires_grad=True)
+    row = torch.arange(2)
+
+    def run(scores: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+        block = torch.cat([positive[:, None], scores], 1) if built.includes_target else scores
+        return built.finish(positive, row, built.fold(block, positive))
+
+    if isinstance(built, SelfAdversarial):
+        run(scores, positive).sum().backward()
+        for i in range(2):
+            weights = oracle.adversarial_weights(scores[i].tolist(), built.inverse_temperature)
+            formula = [
+                w / (1 + torch.exp(torch.tensor(-s - built.offset, dtype=torch.float64)).item())
+                for w, s in zip(weights, scores[i].tolist(), strict=True)
+            ]
+            agree(scores.grad[i], formula)
+    else:
+        assert torch.autograd.gradcheck(run, (scores, positive))
+
+
+def test_noise_and_objective_meet_only_in_candidates() -> None:
+    """The positive of a sampled softmax is a candidate exactly once, even if every draw is filtered away."""
+    parts = worlds.scoring("distmult", GRAPH)
+    query = questions(GRAPH, Side.TAIL, False)
+    drop = Pairs(query.row, query.target)
+    candidates = Candidates(query.target[:, None], drop=drop)
+    values = loss(parts, SoftmaxCrossEntropy(), query, candidates, 0).detach()
+    agree(values, [0.0] * len(query))
+    values = loss(parts, NegativeSampling(), query, candidates, 0).detach()
+    agree(values, worlds.Oracle("distmult", parts).loss(("negative-sampling", {}), query, candidates))
+
+
+def test_the_fused_softmax_is_what_runs_for_inner_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the laws above: dot models under noise "all" do exercise the fused path."""
+    called = []
+    real = falsum.scan.dot_softmax
+    monkeypatch.setattr(falsum.scan, "dot_softmax", lambda *args, **more: called.append(1) or real(*args, **more))
+    query = questions(GRAPH, Side.TAIL, True)
+    for name in MODELS:
+        called.clear()
+        parts = worlds.scoring(name, GRAPH)
+        loss(parts, SoftmaxCrossEntropy(), query, Candidates(range(7)), 0)
+        assert bool(called) == (parts.model.compare is dot)

@@ -1,0 +1,201 @@
+"""Small graphs, models and candidate draws that the laws range over, and the oracle's view of a whole loss."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import oracle
+import polars as pl
+import torch
+from torch import Tensor
+
+from falsum.graph.graph import Graph, Query, Side
+from falsum.models import MODELS
+from falsum.noise import NOISES, Noise
+from falsum.noise.base import Candidates
+from falsum.objectives import OBJECTIVES, Objective
+from falsum.scan import Scoring, loss
+from falsum.seeds import generator
+from falsum.table import Table
+
+# What a constructor needs besides its defaults.
+MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {"tucker": {"relation_dim": 3}, "tucker3": {"relation_dim": 3}}
+
+# Settings of every objective that change its formula; a new objective is tested with its defaults at least.
+OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
+    "softmax": [{}, {"label_smoothing": 0.3}, {"label_smoothing": 0.3, "spread": "all"}],
+    "negative-sampling": [{}, {"offset": 1.5}, {"offset": -0.5, "reduction": "mean"}],
+    "self-adversarial": [{}, {"inverse_temperature": 0.5, "offset": 2.0}, {"inverse_temperature": 0.0}],
+    "bce": [{}, {"label_smoothing": 0.2}, {"label_smoothing": 0.1, "offset": 0.7}],
+    "margin": [{}, {"margin": 2.5, "reduction": "mean"}],
+    "soft-margin": [{}, {"margin": 1.5, "reduction": "mean"}],
+}
+
+NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
+    "all": [{}, {"filtered": True}],
+    "uniform": [
+        {"num": 3, "num_head": 5, "shared": shared, "chunk": 2, "filtered": filtered, "replacement": replacement}
+        for shared in ("query", "batch", "chunk")
+        for filtered in (False, True)
+        for replacement in (False, True)
+    ],
+}
+
+
+def settings_of(family: Mapping[str, Any], settings: Mapping[str, list[dict[str, Any]]]) -> list[tuple[str, dict]]:
+    """(name, settings) for every member of a family; defaults where nothing is listed."""
+    return [(name, each) for name in family for each in settings.get(name, [{}])]
+
+
+def objectives() -> list[tuple[str, dict[str, Any]]]:
+    return settings_of(OBJECTIVES, OBJECTIVE_SETTINGS)
+
+
+def noises() -> list[tuple[str, dict[str, Any]]]:
+    return settings_of(NOISES, NOISE_SETTINGS)
+
+
+def label(value: object) -> str:
+    """A readable pytest id for (name, settings)."""
+    if isinstance(value, tuple):
+        name, settings = value
+        return "-".join([name, *(f"{k}={v}" for k, v in settings.items())])
+    return str(value)
+
+
+def graph(num_entities: int = 7, num_relations: int = 2, sizes: Sequence[int] = (12, 4, 4), seed: int = 0) -> Graph:
+    """Distinct random triples, dealt to train, valid and test."""
+    pick = random.Random(seed)
+    every = [(h, r, t) for h in range(num_entities) for r in range(num_relations) for t in range(num_entities)]
+    chosen = pick.sample(every, sum(sizes))
+    splits, start = {}, 0
+    for name, size in zip(("train", "valid", "test"), sizes, strict=False):
+        splits[name] = torch.tensor(chosen[start : start + size], dtype=torch.int64).reshape(-1, 3)
+        start += size
+    return Graph(
+        "random",
+        splits,
+        pl.Series("entity", [f"e{i}" for i in range(num_entities)], dtype=pl.String),
+        pl.Series("relation", [f"r{i}" for i in range(num_relations)], dtype=pl.String),
+        num_relations,
+    )
+
+
+def triples_of(g: Graph, splits: Sequence[str]) -> list[tuple[int, int, int]]:
+    return [tuple(triple) for split in splits for triple in g.splits[split].tolist()]
+
+
+def scoring(name: str, g: Graph, seed: int = 0, *, dim: int = 4, whole: bool = False, **settings: Any) -> Scoring:
+    """Random fp64 weights, evaluation mode. whole: integer entries, whose scores are exact and often tie."""
+    model = MODELS[name](dim, **MODEL_OPTIONS.get(name, {}))
+    entities, relations = Table(g.num_entities, dim), Table(g.num_relations, model.relation_width)
+    draw = generator(seed)
+    with torch.no_grad():
+        matrices = [p for p in model.parameters() if p.dim() > 1]
+        for weight in (entities.weight, relations.weight, *matrices):
+            if whole:
+                weight.copy_(torch.randint(-1, 2, weight.shape, generator=draw))
+            else:
+                weight.copy_(torch.randn(weight.shape, generator=draw))
+    return Scoring(entities.double(), relations.double(), model.double().eval(), dtype=torch.float64, **settings)
+
+
+
+
+def gradients(parts: Scoring) -> list[Tensor]:
+    weights = [parts.entities.weight, parts.relations.weight, *parts.model.parameters()]
+    return [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]
+
+
+def clear(parts: Scoring) -> None:
+    for weight in (parts.entities.weight, parts.relations.weight, *parts.model.parameters()):
+        weight.grad = None
+
+
+def value_and_gradients(
+    parts: Scoring, objective: Objective, query: Query, candidates: Candidates, seed: int = 0
+) -> tuple[Tensor, list[Tensor]]:
+    """(loss of every target, gradients of a fixed uneven combination of them)."""
+    clear(parts)
+    values = loss(parts, objective, query, candidates, seed)
+    by = torch.linspace(0.5, 1.5, len(values), dtype=values.dtype)
+    (values * by).sum().backward()
+    return values.detach(), gradients(parts)
+
+
+def same(a: tuple[Tensor, list[Tensor]], b: tuple[Tensor, list[Tensor]], tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(a[0], b[0], rtol=tolerance, atol=tolerance)
+    for left, right in zip(a[1], b[1], strict=True):
+        torch.testing.assert_close(left, right, rtol=tolerance, atol=tolerance)
+
+
+def core_of(parts: Scoring) -> list[list[float]] | None:
+    matrices = [p for p in parts.model.parameters() if p.dim() > 1]
+    return matrices[0].tolist() if matrices else None
+
+
+class Oracle:
+    """The specification's scores of one set of weights, each worked out once."""
+
+    def __init__(self, name: str, parts: Scoring) -> None:
+        self.rule = oracle.SCORES[name]
+        self.entities, self.relations = parts.entities.weight.tolist(), parts.relations.weight.tolist()
+        self.core = core_of(parts)
+        self.known: dict[tuple[int, int, int], float] = {}
+
+    def triple(self, head: int, relation: int, tail: int) -> float:
+        key = (head, relation, tail)
+        if key not in self.known:
+            rows = self.entities[head], self.relations[relation], self.entities[tail]
+            self.known[key] = self.rule(*rows, self.core)
+        return self.known[key]
+
+    def score(self, query: Query, i: int, candidate: int) -> float:
+        """The score of `candidate` in the open slot of question i."""
+        anchor, relation = int(query.anchor[i]), int(query.relation[i])
+        head, tail = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)
+        return self.triple(head, relation, tail)
+
+    def loss(self, objective: tuple[str, dict[str, Any]], query: Query, candidates: Candidates) -> list[float]:
+        """The loss of every target, in the order of query.target."""
+        values: list[float] = []
+        for i in range(len(query)):
+            positives = [self.score(query, i, t) for t in targets_of(query, i)]
+            negatives = [self.score(query, i, e) for e in counted(query, candidates, i, len(self.entities))]
+            values += oracle.LOSSES[objective[0]](positives, negatives, **objective[1])
+        return values
+
+
+def targets_of(query: Query, i: int) -> list[int]:
+    return [t for t, row in zip(query.target.tolist(), query.row.tolist(), strict=True) if row == i]
+
+
+def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> list[int]:
+    """The entities that question i is compared with, targets of an exhaustive scan left out."""
+    targets = set(targets_of(query, i))
+    dropped: set[int] = set()
+    if candidates.drop is not None:
+        row, entity = (part.tolist() for part in candidates.drop)
+        dropped = {e for e, owner in zip(entity, row, strict=True) if owner == i}
+    if isinstance(candidates.ids, range):
+        return [e for e in range(num_entities) if e not in dropped and e not in targets]
+    share = -(-len(query) // len(candidates.ids))
+    return [e for e in candidates.ids[i // share].tolist() if e not in dropped]
+
+
+def grouped(objective: Objective) -> bool:
+    """Whether one row per distinct query is part of the objective's definition."""
+    return objective.rows == "grouped"
+
+
+def make_noise(noise: tuple[str, dict[str, Any]]) -> Noise:
+    return NOISES[noise[0]](**noise[1])
+
+
+def make_objective(objective: tuple[str, dict[str, Any]]) -> Objective:
+    return OBJECTIVES[objective[0]](**objective[1])
+
+
+CPU = torch.device("cpu")

@@ -1,0 +1,268 @@
+"""The specification in loops over Python floats: scores, losses, ranks, penalties, optimizer updates.
+
+Nothing here is fast and nothing uses a tensor; the library is compared with it, never the other way round.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Iterable, Sequence
+
+Row = Sequence[float]
+
+INF = math.inf
+
+
+# --- scores: s(h, r, t), whichever side is asked -------------------------------------------------------------------
+
+
+def softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def halves(row: Row) -> list[complex]:
+    """[real | imaginary] as complex numbers."""
+    half = len(row) // 2
+    return [complex(row[k], row[half + k]) for k in range(half)]
+
+
+def distmult(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    return sum(h[k] * r[k] * t[k] for k in range(len(h)))
+
+
+def complex_(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    return sum((a * b * c.conjugate()).real for a, b, c in zip(halves(h), halves(r), halves(t), strict=True))
+
+
+def cp(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    half = len(h) // 2
+    return sum(h[k] * r[k] * t[half + k] for k in range(half))
+
+
+def rescal(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    dim = len(h)
+    return sum(h[i] * r[i * dim + j] * t[j] for i in range(dim) for j in range(dim))
+
+
+def tucker3(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    assert core is not None
+    matrix = [sum(weight * part for weight, part in zip(line, r, strict=True)) for line in core]
+    return rescal(h, matrix, t, None)
+
+
+def tucker(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    """In evaluation; a fresh batch norm has mean 0 and variance 1, and divides by sqrt(1 + 1e-5)."""
+    return tucker3(h, r, t, core) / (1 + 1e-5)
+
+
+def transe(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    return -sum(abs(h[k] + r[k] - t[k]) for k in range(len(h)))
+
+
+def transe_l2(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    return -math.sqrt(sum((h[k] + r[k] - t[k]) ** 2 for k in range(len(h))))
+
+
+def rotate(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    return -sum(abs(a * cmath.exp(1j * phase) - c) for a, phase, c in zip(halves(h), r, halves(t), strict=True))
+
+
+SCORES = {
+    "distmult": distmult,
+    "complex": complex_,
+    "cp": cp,
+    "rescal": rescal,
+    "tucker": tucker,
+    "tucker3": tucker3,
+    "transe": transe,
+    "transe-l2": transe_l2,
+    "rotate": rotate,
+}
+
+
+# --- objectives: the loss of each target of one query ---------------------------------------------------------------
+# positives: scores of the targets of the query, negatives: scores of the counted candidates, no target among them
+# unless a draw hit it. The sets that an objective wants (target inside or outside) are made here.
+
+
+def softmax(
+    positives: Row, negatives: Row, *, label_smoothing: float = 0.0, spread: str = "others"
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        others = [*negatives, *positives[:i], *positives[i + 1 :]]
+        scores = [positive, *others]
+        peak = max(scores)
+        normaliser = peak + math.log(sum(math.exp(s - peak) for s in scores))
+        if spread == "others":
+            labels = [1 - label_smoothing, *([label_smoothing / max(len(others), 1)] * len(others))]
+        else:
+            share = label_smoothing / len(scores)
+            labels = [1 - label_smoothing + share, *([share] * len(others))]
+        if spread == "others" and not others:
+            # With no other candidate the taken mass goes nowhere: what is left is logsumexp = s+, times it.
+            values.append(normaliser - (1 - label_smoothing) * positive)
+            continue
+        values.append(-sum(label * (s - normaliser) for label, s in zip(labels, scores, strict=True)))
+    return values
+
+
+def negative_sampling(
+    positives: Row, negatives: Row, *, offset: float = 0.0, reduction: str = "sum"
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = [*negatives, *positives[:i], *positives[i + 1 :]]
+        total = sum(softplus(s + offset) for s in rivals)
+        values.append(softplus(-positive - offset) + (total / max(len(rivals), 1) if reduction == "mean" else total))
+    return values
+
+
+def adversarial_weights(negatives: Row, inverse_temperature: float) -> list[float]:
+    peak = max((inverse_temperature * s for s in negatives), default=0.0)
+    weights = [math.exp(inverse_temperature * s - peak) for s in negatives]
+    return [w / sum(weights) for w in weights]
+
+
+def self_adversarial(
+    positives: Row, negatives: Row, *, inverse_temperature: float = 1.0, offset: float = 0.0
+) -> list[float]:
+    (positive,) = positives
+    weights = adversarial_weights(negatives, inverse_temperature)
+    negative = sum(w * softplus(s + offset) for w, s in zip(weights, negatives, strict=True))
+    return [softplus(-positive - offset) + negative]
+
+
+def bce(positives: Row, negatives: Row, *, label_smoothing: float = 0.0, offset: float = 0.0) -> list[float]:
+    labels = len(positives) + len(negatives)
+    value = 0.0
+    for truth, scores in ((1.0, positives), (0.0, negatives)):
+        for score in scores:
+            label = (1 - label_smoothing) * truth + label_smoothing / labels
+            value += label * softplus(-score - offset) + (1 - label) * softplus(score + offset)
+    return [value / labels / len(positives)] * len(positives)
+
+
+def margin(positives: Row, negatives: Row, *, margin: float = 1.0, reduction: str = "sum") -> list[float]:
+    (positive,) = positives
+    total = sum(max(0.0, margin + s - positive) for s in negatives)
+    return [total / max(len(negatives), 1) if reduction == "mean" else total]
+
+
+def soft_margin(positives: Row, negatives: Row, *, margin: float = 0.0, reduction: str = "sum") -> list[float]:
+    (positive,) = positives
+    total = sum(softplus(margin + s - positive) for s in negatives)
+    return [total / max(len(negatives), 1) if reduction == "mean" else total]
+
+
+LOSSES = {
+    "softmax": softmax,
+    "negative-sampling": negative_sampling,
+    "self-adversarial": self_adversarial,
+    "bce": bce,
+    "margin": margin,
+    "soft-margin": soft_margin,
+}
+
+
+# --- what is known, and ranks ----------------------------------------------------------------------------------------
+
+
+def answers(triples: Iterable[tuple[int, int, int]], anchor: int, relation: int, open_slot: str) -> set[int]:
+    """Every known answer of (anchor, relation, ?) or (?, relation, anchor)."""
+    known = set()
+    for head, r, tail in triples:
+        given, wanted = (head, tail) if open_slot == "tail" else (tail, head)
+        if r == relation and given == anchor:
+            known.add(wanted)
+    return known
+
+
+def rank_counts(
+    scores: Row, target: int, hidden: set[int], relative: float = 0.0, absolute: float = 0.0
+) -> tuple[int, int, int]:
+    """(greater, equal, candidates) of the target among all entities but the `hidden` ones; the target always counts."""
+    slack = absolute + relative * abs(scores[target])
+    greater = equal = 0
+    rivals = [e for e in range(len(scores)) if e != target and e not in hidden]
+    for entity in rivals:
+        if scores[entity] > scores[target] + slack:
+            greater += 1
+        elif scores[entity] >= scores[target] - slack:
+            equal += 1
+    return greater, equal, len(rivals) + 1
+
+
+# --- penalties ---------------------------------------------------------------------------------------------------------
+
+
+def power_sum(row: Row, p: float) -> float:
+    return sum(abs(x) ** p for x in row)
+
+
+def lp(
+    anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, p: float, entity: float, relation_weight: float
+) -> float:
+    entities = power_sum(anchor, p) + power_sum(target, p)
+    return entity / p * entities + relation_weight / p * power_sum(relation, p)
+
+
+def n3(anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, weight: float) -> float:
+    """moduli: whether rows are [real | imaginary] and count by their complex moduli."""
+    rows = [[abs(z) for z in halves(row)] if moduli else row for row in (anchor, relation, target)]
+    return weight * sum(power_sum(row, 3) for row in rows)
+
+
+def dura(
+    anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, weight: float, norms: float, products: float
+) -> float:
+    return weight * (norms * power_sum(target, 2) + products * power_sum(query, 2))
+
+
+def table_lp(entities: Sequence[Row], relations: Sequence[Row], *, p: float, entity: float, relation: float) -> float:
+    return entity / p * sum(power_sum(row, p) for row in entities) + relation / p * sum(
+        power_sum(row, p) for row in relations
+    )
+
+
+# --- optimizers: one number at a time ------------------------------------------------------------------------------------
+
+
+def adagrad(x: float, grads: Row, *, lr: float, eps: float, initial: float) -> float:
+    total = initial
+    for g in grads:
+        total += g * g
+        x -= lr * g / (math.sqrt(total) + eps)
+    return x
+
+
+def adam(x: float, grads: Sequence[float | None], *, lr: float, beta1: float, beta2: float, eps: float) -> float:
+    """None: a step that did not touch the number, which lazy Adam leaves alone while its step count goes on."""
+    first = second = 0.0
+    for step, g in enumerate(grads, 1):
+        if g is None:
+            continue
+        first = beta1 * first + (1 - beta1) * g
+        second = beta2 * second + (1 - beta2) * g * g
+        x -= lr * (first / (1 - beta1**step)) / (math.sqrt(second / (1 - beta2**step)) + eps)
+    return x
+
+
+def sgd(x: float, grads: Row, *, lr: float) -> float:
+    for g in grads:
+        x -= lr * g
+    return x
+
+
+# --- dropout: the hash in arbitrary-precision integers ---------------------------------------------------------------------
+
+
+def kept(seed: int, row: int, column: int, rate: float) -> bool:
+    """Whether counter-based dropout keeps an entry: 32-bit unsigned arithmetic throughout."""
+    mask = 0xFFFFFFFF
+    x = (row * 2654435769 + (seed & 0x7FFFFFFF) + column * 3266489909) & mask
+    x = ((x ^ (x >> 16)) * 0x21F0AAAD) & mask
+    x = ((x ^ (x >> 15)) * 0xD35A2D97) & mask
+    x ^= x >> 15
+    return (x & 0xFFFF) >= round(rate * 65536)
