@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from falsum.graph.graph import Pairs, Query
-from falsum.kernels.compiled import can_compile, fused
+from falsum.kernels.compiled import can_compile
 from falsum.kernels.dot_softmax import dot_softmax
 from falsum.kernels.dropout import dropout
 from falsum.kernels.gathered import gathered_scores
@@ -180,12 +180,7 @@ def scores_of(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype
     """compare(vector, rows) in the dtype of vector; inner products are computed in dtype, distances fused."""
     if compare is dot:
         return dot(vector.to(dtype), rows.to(dtype)).to(vector.dtype)
-    if compare not in _FUSED:
-        _FUSED[compare] = fused(compare, work=lambda vector, rows: vector.numel() * rows.shape[-2])
-    return _FUSED[compare](vector, rows)
-
-
-_FUSED: dict[Compare, Compare] = {}
+    return compare(vector, rows)
 
 
 def _sampled(
@@ -202,18 +197,25 @@ def _sampled(
     ids = candidates.ids
     assert isinstance(ids, Tensor)
 
-    def compare(chunk: Tensor, rows: Tensor) -> Tensor:
-        return scores_of(scoring.model.compare, chunk, rows, scoring.dtype)
-
+    compare = _DOT[scoring.dtype] if scoring.model.compare is dot else scoring.model.compare
     scores = gathered_scores(compare, vector, scoring.entities, ids, rate, seed)
     if candidates.drop is not None:
         each = ids.repeat_interleave(-(-len(vector) // len(ids)), 0)[: len(vector)]
         scores = scores.masked_fill(_hits(candidates.drop, each, len(scoring.entities.weight)), -torch.inf)
     if objective.includes_target:
         if not query.single:
-            raise ValueError(f"{type(objective).__name__} over drawn candidates needs one query per triple, not grouped")
+            raise ValueError(
+                f"{type(objective).__name__} over drawn candidates keeps one query per triple, not grouped"
+            )
         scores = torch.cat([positive[:, None], scores], 1)
     return objective.fold(scores, positive)
+
+
+def _dot_in(dtype: torch.dtype) -> Compare:
+    return lambda vector, rows: scores_of(dot, vector, rows, dtype)
+
+
+_DOT = {dtype: _dot_in(dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64)}
 
 
 def _dropped(objective: Objective, query: Query, candidates: Candidates) -> Pairs | None:

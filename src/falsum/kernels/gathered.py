@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from falsum.kernels.distances import DISTANCES
 from falsum.kernels.dropout import dropout
 from falsum.table import Table, add_rows, gradient
 
@@ -26,29 +27,47 @@ class _Gathered(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, weight: Tensor, ids: Tensor, compare: Compare, rate: float, seed: int
     ) -> Tensor:
-        ctx.save_for_backward(query, ids)
         ctx.weight, ctx.compare, ctx.rate, ctx.seed = weight, compare, rate, seed
         plain = weight.detach()
         parts = []
         for chunk, own in zip(*_turns(query, ids, plain), strict=True):
-            parts.append(compare(chunk, dropout(plain[own], own, rate, seed)))
-        return torch.cat(parts)
+            if not rate and compare in DISTANCES:
+                parts.append(DISTANCES[compare].gathered_score(chunk, plain, own))
+            else:
+                parts.append(compare(chunk, dropout(plain[own], own, rate, seed)))
+        scores = torch.cat(parts)
+        ctx.save_for_backward(query, ids, scores)
+        return scores
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        query, ids = ctx.saved_tensors
+        query, ids, scores = ctx.saved_tensors
         plain, into = ctx.weight.detach(), gradient(ctx.weight)
         query_grads = []
         chunks, owns = _turns(query, ids, plain)
-        for chunk, own, grad in zip(chunks, owns, grads[0].split([len(c) for c in chunks]), strict=True):
-            with torch.enable_grad():
-                vector = chunk.detach().requires_grad_()
-                rows = plain[own].requires_grad_()
-                scores = ctx.compare(vector, dropout(rows, own, ctx.rate, ctx.seed))
-                by_vector, by_rows = torch.autograd.grad(scores, (vector, rows), grad)
-            query_grads.append(by_vector)
+        sizes = [len(chunk) for chunk in chunks]
+        for chunk, own, score, grad in zip(chunks, owns, scores.split(sizes), grads[0].split(sizes), strict=True):
+            if not ctx.rate and ctx.compare in DISTANCES:
+                distance = DISTANCES[ctx.compare]
+                by_rows = distance.gathered_by_rows(grad, score, chunk, plain, own)
+                if chunk.shape[1] == 1:  # a distance depends on differences: what moves the rows moves the query back
+                    by_query = -by_rows.sum(-2, keepdim=True)
+                else:
+                    by_query = distance.gathered_by_query(grad, score, chunk, plain, own)
+            else:
+                by_query, by_rows = _derive(ctx.compare, chunk, plain[own], own, ctx.rate, ctx.seed, grad)
+            query_grads.append(by_query)
             add_rows(into, own, by_rows)
         return torch.cat(query_grads), None, None, None, None, None
+
+
+def _derive(
+    compare: Compare, query: Tensor, rows: Tensor, ids: Tensor, rate: float, seed: int, grad: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of compare(query, dropout(rows)) by query and rows."""
+    with torch.enable_grad():
+        query, rows = query.detach().requires_grad_(), rows.requires_grad_()
+        return torch.autograd.grad(compare(query, dropout(rows, ids, rate, seed)), (query, rows), grad)
 
 
 def _turns(query: Tensor, ids: Tensor, weight: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

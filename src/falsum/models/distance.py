@@ -6,29 +6,9 @@ import torch
 from torch import Tensor
 
 from falsum.graph.graph import Side
+from falsum.kernels.distances import complex_manhattan, euclidean, manhattan
 from falsum.models.base import Relations, ScoreModel
 from falsum.models.bilinear import _even
-
-# Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
-TINY = 1e-30
-
-
-def manhattan(query: Tensor, rows: Tensor) -> Tensor:
-    """-||q - e||_1: (..., m, v), (..., n, v) -> (..., m, n)."""
-    return -(query.unsqueeze(-2) - rows.unsqueeze(-3)).abs().sum(-1)
-
-
-def euclidean(query: Tensor, rows: Tensor) -> Tensor:
-    """-||q - e||_2, from differences: exact where the expanded square would cancel."""
-    return -((query.unsqueeze(-2) - rows.unsqueeze(-3)).square().sum(-1) + TINY).sqrt()
-
-
-def complex_manhattan(query: Tensor, rows: Tensor) -> Tensor:
-    """-sum_k |q_k - e_k| over complex numbers stored as [real | imaginary]."""
-    half = query.shape[-1] // 2
-    real = query[..., :half].unsqueeze(-2) - rows[..., :half].unsqueeze(-3)
-    imaginary = query[..., half:].unsqueeze(-2) - rows[..., half:].unsqueeze(-3)
-    return -(real * real + imaginary * imaginary + TINY).sqrt().sum(-1)
 
 
 class TransE(ScoreModel):
