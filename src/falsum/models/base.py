@@ -56,12 +56,12 @@ def dot(query: Tensor, rows: Tensor) -> Tensor:
 def per_relation(matrices: Tensor, anchor: Tensor, index: Tensor) -> Tensor:
     """anchor[i] @ matrices[index[i]]: (u, d, e), (b, d), (b,) -> (b, e), each matrix read about once.
 
-    Queries are sorted by relation and cut into chunks of about b/u rows, so at most 2u chunks and 2b rows (padding
+    Queries are sorted by relation and cut into chunks of about b/u rows, so at most 2u chunks and 2b + u rows (padding
     included) go through one batched product, however uneven the relations are. A (b, d, e) tensor never exists.
     """
     b, u = len(index), len(matrices)
     order = torch.argsort(index, stable=True)
-    size = max(1, -(-b // u))
+    size = max(1, -(-b // max(1, u)))
     counts = torch.bincount(index, minlength=u)
     chunks = (counts + size - 1) // size
     first_chunk = torch.cumsum(chunks, 0) - chunks
@@ -70,6 +70,6 @@ def per_relation(matrices: Tensor, anchor: Tensor, index: Tensor) -> Tensor:
     slot = first_chunk[relation] * size + torch.arange(b, device=index.device) - first_row[relation]
     owner = torch.repeat_interleave(torch.arange(u, device=index.device), chunks)
     padded = anchor.new_zeros(len(owner) * size, anchor.shape[1]).index_copy(0, slot, anchor[order])
-    product = torch.bmm(padded.view(len(owner), size, -1), matrices[owner])
+    product = torch.bmm(padded.view(len(owner), size, anchor.shape[1]), matrices[owner])
     back = torch.empty_like(slot).index_copy_(0, order, slot)
-    return product.view(len(owner) * size, -1)[back]
+    return product.flatten(0, 1)[back]
