@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import oracle
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import worlds
 
 import falsum.kernels.dot_softmax
 import falsum.kernels.gathered
 import falsum.scan
+import oracle
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.models.base import dot
 from falsum.noise import NOISES, All, Candidates
 from falsum.objectives import OBJECTIVES, NegativeSampling, SelfAdversarial, SoftmaxCrossEntropy
 from falsum.scan import Scoring, loss
+from laws import worlds
 
 GRAPH = worlds.graph()
 GRAPHS = [GRAPH, GRAPH.with_inverses()]
@@ -181,14 +181,14 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
         query = questions(GRAPH, Side.TAIL, worlds.grouped(built))
         candidates = worlds.make_noise(noise).bind(GRAPH, worlds.CPU)(query, 1)
         if isinstance(candidates.ids, range):
-            shuffled = Candidates(torch.randperm(7, generator=torch.Generator().manual_seed(1))[None], None, candidates.drop)
             if built.includes_target:
                 continue  # a draw would hold the target a second time
             targets = Pairs(query.row, query.target)
             drop = candidates.drop or Pairs(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
             row, entity = torch.cat([drop.row, targets.row]), torch.cat([drop.entity, targets.entity])
             order = row.argsort(stable=True)
-            shuffled = Candidates(shuffled.ids, None, Pairs(row[order], entity[order]))
+            everyone = torch.randperm(7, generator=torch.Generator().manual_seed(1))[None]
+            shuffled = Candidates(everyone, None, Pairs(row[order], entity[order]))
         else:
             shuffled = Candidates(candidates.ids.flip(1), None, candidates.drop)
         worlds.same(

@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import oracle
 import polars as pl
 import torch
 from torch import Tensor
 
+import oracle
 from falsum.graph.graph import Graph, Query, Side
 from falsum.models import MODELS
 from falsum.noise import NOISES, Noise
