@@ -66,6 +66,4 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     for graph in arguments.graphs:
-        epoch(
-            graph, arguments.rows, arguments.dim, arguments.precision, not arguments.ungrouped, arguments.repeats
-        )
+        epoch(graph, arguments.rows, arguments.dim, arguments.precision, not arguments.ungrouped, arguments.repeats)

@@ -1,0 +1,74 @@
+"""Peak resident memory and seconds of one training step and one filtered evaluation with a million entities.
+
+python bench/memory.py --entities 1000000 --dim 256
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import polars as pl
+import torch
+from machine import report
+
+from falsum.graph import Graph
+from falsum.protocol import PROTOCOLS, evaluate
+from falsum.recipe import assemble, read
+from falsum.train import Trainer
+
+
+def peak_gib() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def random_graph(entities: int, relations: int, triples: int, test: int) -> Graph:
+    random = torch.Generator().manual_seed(0)
+    columns = [torch.randint(n, (triples + test,), generator=random) for n in (entities, relations, entities)]
+    rows = torch.stack(columns, 1)
+    labels = [pl.Series(range(n)).cast(pl.String) for n in (entities, relations)]
+    splits = {"train": rows[:triples], "test": rows[triples:]}
+    return Graph("random", splits, *labels, num_base_relations=relations)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--entities", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--model", default="complex")
+    parser.add_argument("--test", type=int, default=1000)
+    arguments = parser.parse_args()
+    graph = random_graph(arguments.entities, 100, 2_000_000, arguments.test)
+    settings = {
+        "model": {"name": arguments.model, "dim": arguments.dim},
+        "penalty": [{"name": "n3"}] if arguments.model == "complex" else [],
+        "train": {"batch_size": arguments.batch},
+    }
+    trainer = Trainer(assemble(read(settings), graph))
+    steps = []
+    for _ in range(3):
+        start = time.perf_counter()
+        trainer.step()
+        trainer.position.step += 1
+        steps.append(round(time.perf_counter() - start, 3))
+    after_step = peak_gib()
+    start = time.perf_counter()
+    evaluate(trainer.job.scoring, graph, "test", PROTOCOLS["falsum"])
+    report(
+        bench="memory",
+        entities=arguments.entities,
+        dim=arguments.dim,
+        batch=arguments.batch,
+        step_seconds=steps,
+        peak_gib_after_steps=round(after_step, 2),
+        evaluation_queries=2 * arguments.test,
+        evaluation_seconds=round(time.perf_counter() - start, 2),
+        peak_gib=round(peak_gib(), 2),
+    )
+
+
+if __name__ == "__main__":
+    main()
