@@ -226,40 +226,40 @@ class Run:
         known: Literal["mark", "drop"] = "mark",
     ) -> pl.DataFrame:
         """The most plausible fillings of the slot left out: see `falsum.predict.predict`."""
-        from falsum import predict
+        from falsum.predict import predict
 
         question = {"head": head, "relation": relation, "tail": tail}
-        return predict.predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
+        return predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
 
     def score(self, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
         """Scores of triples given by label: see `falsum.predict.score`."""
-        from falsum import predict
+        from falsum.predict import score
 
-        return predict.score(self._job.graph, self.scoring, triples)
+        return score(self._job.graph, self.scoring, triples)
 
     def neighbors(self, label: str, top_k: int = 10) -> pl.DataFrame:
         """The entities most like one: see `falsum.predict.neighbors`."""
-        from falsum import predict
+        from falsum.predict import neighbors
 
-        return predict.neighbors(self._job.graph, self.scoring, label, top_k)
+        return neighbors(self._job.graph, self.scoring, label, top_k)
 
     def embedding(self, label: str) -> np.ndarray:
         """(dim,) float32 row of an entity."""
-        from falsum import predict
+        from falsum.predict import embedding
 
-        return predict.embedding(self._job.graph, self.scoring, label)
+        return embedding(self._job.graph, self.scoring, label)
 
     def relation_embedding(self, label: str) -> np.ndarray:
         """(relation width,) float32 row of a relation."""
-        from falsum import predict
+        from falsum.predict import relation_embedding
 
-        return predict.relation_embedding(self._job.graph, self.scoring, label)
+        return relation_embedding(self._job.graph, self.scoring, label)
 
     def export(self, folder: str | Path, format: Literal["parquet", "tsv"] = "parquet") -> tuple[Path, Path]:
         """Write entity and relation rows with their labels: see `falsum.predict.export`."""
-        from falsum import predict
+        from falsum.predict import export
 
-        return predict.export(self._job.graph, self.scoring, folder, format)
+        return export(self._job.graph, self.scoring, folder, format)
 
 
 def train(graph: Graph, recipe: Recipe, folder: str | Path) -> Run:

@@ -1,0 +1,157 @@
+"""Charts as SVG strings that take their colours and font from the page they stand in."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# Drawn in colours that nothing else has, then renamed to the page's: one chart serves light and dark.
+COLORS = {
+    "ink": ("#0a0a01", "var(--muted)"),
+    "grid": ("#0a0a02", "var(--line)"),
+    "first": ("#0a0a03", "var(--first)"),
+    "second": ("#0a0a04", "var(--second)"),
+    "third": ("#0a0a05", "var(--third)"),
+}
+SERIES = ("first", "second", "third")
+SIZE_INCHES = (4.6, 2.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named curve: x and y of equal length. marked: the index of a point to point out, or None."""
+
+    name: str
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
+    marked: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Curves over one axis, and what they show in words, for readers who do not see it."""
+
+    title: str
+    x_label: str
+    lines: Sequence[Line]
+    log_x: bool = False
+    from_zero: bool = False
+    words: str = field(default="")
+
+
+def svg(chart: Chart) -> str:
+    """The chart as one `<svg>` element without ids shared with other charts, links or fonts. Needs matplotlib."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context(_style(chart.title)):
+        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for color, line in zip(SERIES, chart.lines, strict=False):
+            _draw(axes, line, COLORS[color][0])
+        axes.set_xlabel(chart.x_label)
+        if chart.log_x:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if chart.from_zero:
+            axes.set_ylim(0, 1.08 * max(float(np.max(line.y)) for line in chart.lines) or 1)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        if len(chart.lines) > 1:
+            axes.legend(frameon=False, loc="best")
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(out.getvalue(), chart)
+
+
+def _draw(axes: Any, line: Line, color: str) -> None:
+    alone = len(line.x) == 1
+    axes.plot(line.x, line.y, color=color, linewidth=1.8, label=line.name, marker="o" if alone else None, markersize=5)
+    if line.marked is not None:
+        at = line.marked
+        axes.plot([line.x[at]], [line.y[at]], "o", color=color, markersize=6)
+        right = line.x[at] > (line.x[0] + line.x[-1]) / 2
+        axes.annotate(
+            f"{line.y[at]:.3f}", (line.x[at], line.y[at]), (-6 if right else 6, -12), textcoords="offset points",
+            ha="right" if right else "left", color=COLORS["ink"][0],
+        )  # fmt: skip
+
+
+def _style(salt: str) -> dict[Any, Any]:
+    ink, grid = COLORS["ink"][0], COLORS["grid"][0]
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.edgecolor": grid,
+        "axes.labelcolor": ink,
+        "text.color": ink,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "xtick.minor.size": 0,
+        "grid.color": grid,
+        "grid.linewidth": 0.8,
+    }
+
+
+def _inline(document: str, chart: Chart) -> str:
+    """The drawing of an SVG document: no prologue, metadata, style, name space or idle id; page colours, a label."""
+    drawing = document[document.index("<svg") :].strip()
+    drawing = re.sub(r"<(metadata|style)\b.*?</\1>", "", drawing, flags=re.DOTALL)
+    used = set(re.findall(r"#(\w+)", drawing))
+    drawing = re.sub(r'\sid="([^"]*)"', lambda found: found[0] if found[1] in used else "", drawing)
+    drawing = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", drawing)
+    for drawn, shown in COLORS.values():
+        drawing = drawing.replace(drawn, shown)
+    words = (chart.words or chart.title).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{words}">', drawing, count=1)
+
+
+def curves(history: Sequence[Mapping[str, Any]], metric: str) -> list[Chart]:
+    """Loss, validation metric and (where logged) learning rate over epochs, of the lines of metrics.jsonl."""
+    charts = []
+    losses = {line["epoch"]: line["loss"] for line in history if not line.get("done") and not line.get("metrics")}
+    if losses:
+        last = list(losses.values())[-1]
+        words = f"Training loss over {len(losses)} epochs; it ends at {last:.4g}"
+        charts.append(Chart("Training loss", "epoch", [Line("loss", *_columns(losses))], words=words))
+    values = {line["epoch"]: line["metrics"][metric] for line in history if metric in line.get("metrics", {})}
+    if values:
+        best = int(np.argmax(list(values.values())))
+        shown = metric.upper() if metric in ("mrr", "amri") else metric.capitalize()
+        words = f"Validation {shown} over epochs; the best, {max(values.values()):.3f}, at epoch {list(values)[best]}"
+        line = Line(metric, *_columns(values), marked=best)
+        charts.append(Chart(f"Validation {shown}", "epoch", [line], from_zero=True, words=words))
+    rates = {line["epoch"]: line["lr"] for line in history if line.get("lr")}
+    if rates:
+        charts.append(Chart("Learning rate", "epoch", [Line("lr", *_columns(rates))], from_zero=True))
+    return charts
+
+
+def _columns(points: Mapping[float, float]) -> tuple[list[float], list[float]]:
+    return list(points), list(points.values())
+
+
+def hits_curve(ranks: Mapping[str, np.ndarray]) -> Chart:
+    """Share of answers with rank <= k, k from 1 on, one curve per side. ranks: side -> (m,) ranks."""
+    most = max((float(r.max()) for r in ranks.values() if len(r)), default=1.0)
+    at = np.unique(np.geomspace(1, max(most, 10), 120).round())
+    lines = [
+        Line(side, at, np.searchsorted(np.sort(r), at, side="right") / max(len(r), 1)) for side, r in ranks.items()
+    ]
+    words = "Share of answers found among the first k, by side"
+    return Chart("Hits among the first k", "k", lines, log_x=True, from_zero=True, words=words)

@@ -1,0 +1,70 @@
+"""Runs side by side as a Markdown table that never leaves without its protocol."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from falsum.metrics import HITS
+from falsum.report.summary import HASH_LENGTH, Summary, protocol_line, summarize
+from falsum.run import Run
+
+METRICS = ("mrr", *(f"hits@{k}" for k in HITS), "mr")
+TEXT_COLUMNS = ("run", "graph", "model", "loss", "noise")
+MARKS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def compare_table(runs: Sequence[Run]) -> str:
+    """A Markdown table with one row per run, in their order, and under it the protocol and hash of each graph.
+
+    Runs that were ranked under different rules get a protocol column. A run that was not evaluated has "-".
+
+    Raises UserError when a file of a run is damaged.
+    """
+    summaries = [summarize(run) for run in runs]
+    lines = list(dict.fromkeys(protocol_line(s.card) for s in summaries if s.card))
+    several = len(lines) > 1
+    header = [*TEXT_COLUMNS, "dim", *METRICS, "epochs", "train s", *(["protocol"] if several else [])]
+    rows = [_row(summary, _graph_name(summary, summaries), lines, several) for summary in summaries]
+    rule = ["---" if name in (*TEXT_COLUMNS, "protocol") else "---:" for name in header]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+    return f"{table}\n\n" + "\n".join(f"{note}  " for note in _notes(summaries, lines)).rstrip() + "\n"
+
+
+def _row(summary: Summary, graph: str, lines: Sequence[str], several: bool) -> list[str]:
+    values = summary.metrics or {}
+    numbers = [_number(name, values.get(name)) for name in METRICS]
+    mark = _mark(lines.index(protocol_line(summary.card))) if summary.card else "-"
+    texts = (summary.name, graph, summary.model, summary.loss, summary.noise)
+    cells = [*map(_escape, texts), str(summary.dim), *numbers, str(summary.epochs), f"{summary.seconds:.0f}"]
+    return [*cells, mark] if several else cells
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name == "mr" else f"{value:.4f}"
+
+
+def _graph_name(summary: Summary, summaries: Sequence[Summary]) -> str:
+    """The name, with the start of the hash where two graphs share it."""
+    shared = any(s.graph == summary.graph and s.graph_sha256 != summary.graph_sha256 for s in summaries)
+    return f"{summary.graph}@{summary.graph_sha256[:HASH_LENGTH]}" if shared else summary.graph
+
+
+def _notes(summaries: Sequence[Summary], lines: Sequence[str]) -> list[str]:
+    marks = [f"Protocol {_mark(place)}" for place in range(len(lines))] if len(lines) > 1 else ["Protocol"] * len(lines)
+    notes = [f"{mark}: {line}." for mark, line in zip(marks, lines, strict=True)]
+    graphs = dict.fromkeys((s.graph, s.graph_sha256) for s in summaries)
+    notes += [f"Graph {_escape(name)}: SHA-256 {sha256}." for name, sha256 in graphs]
+    if missing := [_escape(s.name) for s in summaries if s.card is None]:
+        notes.append(f"Not evaluated: {', '.join(missing)}.")
+    return notes
+
+
+def _mark(place: int) -> str:
+    return MARKS[place] if place < len(MARKS) else str(place + 1)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"[\\|<*_`\[\]]", r"\\\g<0>", text).replace("\n", " ")
