@@ -291,6 +291,7 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         objective=objective,
         draw=draw,
         grouped=grouped,
+        joined=graph.has_inverses and noise.groups,
         penalties=penalties,
         optimizer=optimizer,
         row_wise=frozenset() if everywhere or not lazy else frozenset({"entities", "relations"}),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from falsum.errors import UserError
-from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
+from falsum.graph.graph import BOTH_SIDES, Graph, Query, joined
 from falsum.metrics import metrics
 from falsum.noise.base import Draw
 from falsum.objectives.base import Objective
@@ -41,13 +41,18 @@ class Validation:
 
 @dataclass(frozen=True)
 class Job:
-    """A run with every part built: what `train` needs and nothing else."""
+    """A run with every part built: what `train` needs and nothing else.
+
+    grouped: equal queries share a row. joined: both sides share a batch, possible where head questions are asked as
+    tail questions and every query has the same candidates; halves the passes over the tables.
+    """
 
     graph: Graph
     scoring: Scoring
     objective: Objective
     draw: Draw
     grouped: bool
+    joined: bool
     penalties: Sequence[Penalty | TableLp]
     optimizer: Optimizer
     row_wise: frozenset[str]
@@ -106,10 +111,11 @@ class Trainer:
         self.updater = Updater(job.optimizer, self.parameters, job.row_wise)
         triples = job.graph.splits["train"]
         self.device = scoring.entities.weight.device
-        self.queries = {s: job.graph.queries(triples, s, grouped=job.grouped).to(self.device) for s in BOTH_SIDES}
+        sides = [job.graph.queries(triples, side, grouped=job.grouped).to(self.device) for side in BOTH_SIDES]
+        self.queries = [joined(sides)] if job.joined else sides
         self.steps_per_epoch = max(1, math.ceil(len(triples) / job.batch_size))
         self.triples_per_step = len(triples) / self.steps_per_epoch
-        self._orders: tuple[int, dict[Side, Tensor]] | None = None
+        self._orders: tuple[int, list[Tensor]] | None = None
 
     def run(self) -> Iterator[Record]:
         """Train to the end, yielding a record after every step and every validation."""
@@ -146,11 +152,11 @@ class Trainer:
         torch.manual_seed(derive(job.seed, step, "model"))  # for dropout inside a score model
         touched: dict[str, list[Tensor]] = {"entities": [], "relations": []}
         total = torch.zeros((), device=self.device)
-        for side, query in self.queries.items():
-            batch = query.select(self._rows(side, epoch, inside))
-            candidates = job.draw(batch, derive(job.seed, step, "noise", side.value))
+        for part, query in enumerate(self.queries):
+            batch = query.select(self._rows(part, epoch, inside))
+            candidates = job.draw(batch, derive(job.seed, step, "noise", part))
             rows = gather(job.scoring, batch)
-            seed = derive(job.seed, step, "dropout", side.value)
+            seed = derive(job.seed, step, "dropout", part)
             values = loss(job.scoring, job.objective, batch, candidates, seed, rows)
             value = (values * batch.weight).sum() / self.triples_per_step
             total += value.detach()
@@ -163,7 +169,7 @@ class Trainer:
         self._table_penalty()
         scale = job.schedule.factor(step, step / self.steps_per_epoch, self.position.history)
         self.updater.step(scale, {name: torch.cat(ids) for name, ids in touched.items() if ids})
-        return float(total) / len(self.queries)
+        return float(total) / len(BOTH_SIDES)
 
     def _penalty(self, batch: Query, rows: Gathered) -> Tensor:
         """Penalties of the batch, weighted and averaged as its losses."""
@@ -179,15 +185,13 @@ class Trainer:
             if isinstance(penalty, TableLp):
                 penalty.total(self.parameters["entities"], self.parameters["relations"]).backward()
 
-    def _rows(self, side: Side, epoch: int, inside: int) -> Tensor:
+    def _rows(self, part: int, epoch: int, inside: int) -> Tensor:
         """The queries of one batch: a slice of the epoch's permutation."""
         if self._orders is None or self._orders[0] != epoch:
-            orders = {
-                s: torch.randperm(len(q), generator=generator(derive(self.job.seed, epoch, "order", s.value)))
-                for s, q in self.queries.items()
-            }
-            self._orders = (epoch, {s: order.to(self.device) for s, order in orders.items()})
-        order = self._orders[1][side]
+            seeds = [derive(self.job.seed, epoch, "order", i) for i in range(len(self.queries))]
+            orders = [torch.randperm(len(q), generator=generator(s)) for q, s in zip(self.queries, seeds, strict=True)]
+            self._orders = (epoch, [order.to(self.device) for order in orders])
+        order = self._orders[1][part]
         low, high = (len(order) * i // self.steps_per_epoch for i in (inside, inside + 1))
         return order[low:high].sort().values
 

@@ -6,7 +6,7 @@ Shape letters used in the whole package: m triples, b queries, t targets, n cand
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -82,6 +82,23 @@ class Query:
             row=row,
             weight=self.weight[take],
         )
+
+
+def joined(queries: Sequence[Query]) -> Query:
+    """Queries that are asked from the same side as one batch; it has the slot of the first."""
+    first = queries[0]
+    if any(query.side is not first.side for query in queries):
+        raise ValueError("queries of different sides cannot share a batch")
+    starts = [sum(len(query) for query in queries[:i]) for i in range(len(queries))]
+    return Query(
+        torch.cat([query.anchor for query in queries]),
+        torch.cat([query.relation for query in queries]),
+        torch.cat([query.target for query in queries]),
+        torch.cat([query.row + start for query, start in zip(queries, starts, strict=True)]),
+        torch.cat([query.weight for query in queries]),
+        first.side,
+        first.slot,
+    )
 
 
 def expand(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
