@@ -30,7 +30,7 @@ def _keep(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
     column = torch.arange(like.shape[1], dtype=torch.int32, device=ids.device)
     x = (ids * -1640531527 + seed)[:, None] + column[None, :] * -1028477387
     x = (x ^ ((x >> 16) & 0xFFFF)) * 0x21F0AAAD
-    x = (x ^ ((x >> 15) & 0x1FFFF)) * -749397035
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * -749064809
     x = x ^ ((x >> 15) & 0x1FFFF)
     return (x & 0xFFFF) >= threshold
 
