@@ -1,0 +1,317 @@
+"""Fused paths against the generic ones: dropout masks, the softmax of inner products, gathered rows, compiled code."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pkgutil
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import falsum
+import falsum.kernels.compiled
+import falsum.kernels.dot_softmax as dot_softmax
+import falsum.kernels.dropout as dropout_kernel
+import falsum.ranking
+import oracle
+from falsum.graph.graph import Side
+from falsum.kernels.compiled import can_compile
+from falsum.kernels.distances import DISTANCES
+from falsum.kernels.dropout import dropout, keep_mask
+from falsum.kernels.gathered import gathered_scores
+from falsum.models import MODELS
+from falsum.models.base import dot
+from falsum.noise import Candidates
+from falsum.objectives import SoftmaxCrossEntropy
+from falsum.scan import Scoring, loss
+from falsum.table import Table
+from laws import worlds
+
+
+def table(num: int, width: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Table:
+    built = Table(num, width).to(dtype)
+    with torch.no_grad():
+        built.weight.copy_(torch.randn(num, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    return built
+
+
+# Dropout by counter
+
+
+def test_masks_follow_the_hash() -> None:
+    ids = torch.tensor([0, 1, 2, 77, 14_540, 2_000_000])
+    for seed, rate in ((0, 0.5), (12345, 0.1), ((1 << 62) + 7, 0.9)):
+        mask = keep_mask(ids, 40, rate, seed)
+        expected = [[oracle.kept(seed, int(row), column, rate) for column in range(40)] for row in ids]
+        assert mask.tolist() == expected
+
+
+def test_a_mask_is_a_function_of_seed_id_and_column() -> None:
+    whole = keep_mask(torch.arange(50), 16, 0.4, 9)
+    some = torch.tensor([3, 49, 3, 0])
+    assert (keep_mask(some, 16, 0.4, 9) == whole[some]).all()
+    assert (keep_mask(some, 5, 0.4, 9) == whole[some, :5]).all()
+    assert (keep_mask(some, 16, 0.4, 10) != whole[some]).any()
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.85])
+def test_the_kept_share_is_one_minus_the_rate(rate: float) -> None:
+    """Within 5 standard deviations, over the whole mask and over its rows and columns."""
+    for seed in (1, 2):
+        mask = keep_mask(torch.arange(2000), 100, rate, seed).double()
+        for share in (mask.mean()[None], mask.mean(0), mask.mean(1)):
+            count = mask.numel() / share.numel()
+            assert ((share - (1 - rate)).abs() < 5 * (rate * (1 - rate) / count) ** 0.5).all()
+
+
+def test_masks_of_other_seeds_ids_and_columns_are_independent() -> None:
+    """Chi-square of the 2 x 2 table of each pair of masks, 3 or fewer degrees of freedom: 30 is beyond 1 in 10^6."""
+    rate = 0.3
+    ids = torch.arange(3000)
+    masks = {seed: keep_mask(ids, 20, rate, seed) for seed in (5, 6, 5 + (1 << 20), 99991)}
+    pairs = [(a, b) for a, b in itertools.combinations(masks.values(), 2)]
+    one = masks[5]
+    pairs += [(one[1:], one[:-1]), (one[2:], one[:-2]), (one[256:], one[:-256])]
+    pairs += [(one[:, 1:], one[:, :-1]), (one[:, 7:], one[:, :-7]), (one[1:, 1:], one[:-1, :-1])]
+    for a, b in pairs:
+        statistic = 0.0
+        for left, right in itertools.product((False, True), repeat=2):
+            expected = a.numel() * (1 - rate if left else rate) * (1 - rate if right else rate)
+            statistic += float(((a == left) & (b == right)).sum() - expected) ** 2 / expected
+        assert statistic < 30
+
+
+def test_dropout_scales_what_it_keeps_and_masks_the_gradient_alike() -> None:
+    ids = torch.tensor([[4, 2], [4, 0]])
+    x = torch.randn(2, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    mask = keep_mask(ids.flatten(), 8, 0.25, 3).view(2, 2, 8)
+    y = dropout(x, ids, 0.25, 3)
+    torch.testing.assert_close(y, torch.where(mask, x / 0.75, 0), rtol=1e-12, atol=0)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, mask / torch.tensor(0.75, dtype=torch.float64), rtol=1e-12, atol=0)
+    assert dropout(x, ids, 0.0, 3) is x
+
+
+# The softmax of inner products, fused, against the generic scan
+
+
+class Generic(SoftmaxCrossEntropy):
+    """The same loss under another type, which no fast path knows."""
+
+
+def softmax_worlds(dtype: torch.dtype, products: torch.dtype, rate: float) -> Scoring:
+    g = worlds.graph(num_entities=23, sizes=(40, 3, 3), seed=4)
+    parts = worlds.scoring("complex", g, seed=8, dim=6)
+    built = Scoring(parts.entities.to(dtype), parts.relations.to(dtype), parts.model.to(dtype), rate, 0.0, products)
+    built.model.train()
+    return built
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+@pytest.mark.parametrize("smoothing", [{}, {"label_smoothing": 0.2}, {"label_smoothing": 0.2, "spread": "all"}])
+@pytest.mark.parametrize(
+    ("dtype", "products", "tolerance"),
+    [
+        (torch.float64, torch.float64, 1e-10),
+        (torch.float32, torch.float32, 2e-5),
+        # 8 bits of mantissa: a relative 2^-9 per factor and product, measured against the largest entry.
+        (torch.float32, torch.bfloat16, 2e-2),
+    ],
+    ids=["fp64", "fp32", "bf16"],
+)
+@pytest.mark.parametrize("blocks", [(8192, 1 << 30), (5, 1 << 30), (7, 400)])
+def test_the_fused_softmax_is_the_generic_one(
+    blocks: tuple[int, int],
+    dtype: torch.dtype,
+    products: torch.dtype,
+    tolerance: float,
+    smoothing: dict[str, Any],
+    rate: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dot_softmax, "BLOCK", blocks[0])
+    monkeypatch.setattr(dot_softmax, "KEPT_BYTES", blocks[1])
+    parts = softmax_worlds(dtype, products, rate)
+    g = worlds.graph(num_entities=23, sizes=(40, 3, 3), seed=4)
+    query = g.queries(g.splits["train"], Side.HEAD, grouped=True)
+    fused = worlds.value_and_gradients(parts, SoftmaxCrossEntropy(**smoothing), query, Candidates(range(23)), 6)
+    exact = softmax_worlds(torch.float64, torch.float64, rate)
+    generic = worlds.value_and_gradients(exact, Generic(**smoothing), query, Candidates(range(23)), 6)
+    assert fused[0].dtype == dtype
+    for result, right in zip([fused[0], *fused[1]], [generic[0], *generic[1]], strict=True):
+        assert (result.double() - right).abs().max() <= tolerance * max(1.0, float(right.abs().max()))
+
+
+def test_fused_states_are_logsumexp_and_sum() -> None:
+    weight, query = table(11, 4), table(3, 4, 1).weight
+    logsumexp, total = dot_softmax.dot_softmax(query, weight.weight, 0.0, 0, torch.float64)
+    scores = query @ weight.weight.T
+    torch.testing.assert_close(logsumexp, scores.logsumexp(1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(total, scores.sum(1), rtol=1e-12, atol=1e-12)
+
+
+def test_the_fused_softmax_survives_scores_that_overflow_exp() -> None:
+    weight, query = table(11, 4), (table(3, 4, 1).weight * 1e4).detach().requires_grad_()
+    logsumexp, _ = dot_softmax.dot_softmax(query, weight.weight, 0.0, 0, torch.float64)
+    torch.testing.assert_close(logsumexp, (query @ weight.weight.T).logsumexp(1), rtol=1e-12, atol=1e-12)
+    logsumexp.sum().backward()
+    assert torch.isfinite(query.grad).all()
+    assert torch.isfinite(weight.weight.grad).all()
+
+
+# Gathered rows
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize(("queries", "draws"), [(5, 5), (5, 1), (5, 2), (6, 3), (1, 1), (4, 3)])
+def test_gathered_scores_are_scores_of_the_whole_table(name: str, rate: float, queries: int, draws: int) -> None:
+    """Scored with the mask of the whole table, then picked; draws repeat ids within and across rows."""
+    compare = MODELS[name].compare
+    ids = torch.randint(4, (draws, 6), generator=torch.Generator().manual_seed(2))
+    each = ids.repeat_interleave(-(-queries // draws), 0)[:queries]
+    by = torch.randn(queries, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    results = []
+    for gathered in (True, False):
+        entities = table(4, 4)
+        query = table(queries, 4, 1).weight
+        if gathered:
+            scores = gathered_scores(compare, query, entities, ids, rate, 7)
+        else:
+            scores = compare(query, dropout(entities.weight, torch.arange(4), rate, 7)).gather(1, each)
+        (scores * by).sum().backward()
+        results.append((scores.detach(), [query.grad, entities.weight.grad]))
+    worlds.same(*results, 1e-12)
+
+
+def test_rows_of_a_table_add_up_in_the_gradient() -> None:
+    built = table(5, 3)
+    ids = torch.tensor([1, 4, 1, 1])
+    (built.rows(ids) * torch.tensor([[1.0], [2.0], [4.0], [8.0]])).sum().backward()
+    expected = torch.tensor([0, 13, 0, 0, 2], dtype=torch.float64)[:, None].expand(5, 3)
+    assert (built.weight.grad == expected).all()
+    (built.rows(ids[:1])).sum().backward()
+    assert built.weight.grad[1, 0] == 14
+    with torch.no_grad():
+        assert not built.rows(ids).requires_grad
+
+
+# Compiled code: the same functions through torch.compile
+
+compiles = pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile has no C++ compiler, or FALSUM_COMPILE=0")
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def mask_arguments(num: int, rate: float = 0.3, seed: int = 5) -> tuple[Tensor, ...]:
+    ids = torch.arange(num, dtype=torch.int32) * 9973
+    return (ids, *dropout_kernel._key(rate, seed, worlds.CPU), torch.tensor(1.43))
+
+
+def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
+    """Every compiled function with arguments of the shapes that it is called with."""
+    cases: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
+        "dropout": (dropout_kernel._masked_fused, (numbers(9, 20), *mask_arguments(9))),
+        "softmax prepare": (
+            dot_softmax._prepare_fused,
+            (numbers(9, 20), *mask_arguments(9), torch.empty(0, dtype=torch.bfloat16)),
+        ),
+        "softmax exponentials": (dot_softmax._exponentials_fused, (numbers(6, 33).bfloat16(),)),
+        "softmax accumulate": (
+            dot_softmax._accumulate_fused,
+            (numbers(9, 20), numbers(9, 20, seed=1).bfloat16(), numbers(20, seed=2), *mask_arguments(9)),
+        ),
+        "softmax accumulate, no dropout": (
+            dot_softmax._accumulate_plain_fused,
+            (numbers(9, 20), numbers(9, 20, seed=1).bfloat16(), numbers(20, seed=2)),
+        ),
+        "rank counts": (
+            falsum.ranking._count_fused,
+            (numbers(4, 30), torch.tensor([0, 0, 3, 2, 1]), numbers(5, seed=1) - 0.1, numbers(5, seed=1) + 0.1),
+        ),
+    }
+    for compare, distance in DISTANCES.items():
+        query, rows = numbers(3, 4, 6), numbers(3, 5, 6, seed=1)
+        score, grad = distance.score(query, rows), numbers(3, 4, 5, seed=2)
+        weight, ids = numbers(8, 6, seed=3), torch.tensor([[0, 7, 7], [1, 2, 3], [4, 4, 4]])
+        own, own_grad = distance.score(query, weight[ids]), numbers(3, 4, 3, seed=4)
+        name = compare.__name__
+        cases[f"{name} score"] = (distance.score, (query, rows))
+        cases[f"{name} by query"] = (distance.by_query, (grad, score, query, rows))
+        cases[f"{name} by rows"] = (distance.by_rows, (grad, score, query, rows))
+        cases[f"{name} gathered score"] = (distance.gathered_score, (query, weight, ids))
+        cases[f"{name} gathered by query"] = (distance.gathered_by_query, (own_grad, own, query, weight, ids))
+        cases[f"{name} gathered by rows"] = (distance.gathered_by_rows, (own_grad, own, query, weight, ids))
+    return cases
+
+
+def test_every_compiled_function_of_the_package_is_compared() -> None:
+    known = {id(function) for function, _ in fused_functions().values()}
+    for module in pkgutil.walk_packages(falsum.__path__, "falsum."):
+        if module.name == "falsum.__main__":
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, FunctionType) and value.__code__.co_filename == falsum.kernels.compiled.__file__:
+                plain = name in ("can_compile", "largest", "fused")
+                assert plain or id(value) in known, f"{module.name}.{name} is compiled but not compared"
+
+
+def run(function: Callable[..., Any], arguments: tuple[Tensor, ...]) -> list[Tensor]:
+    """What a function returns, or what it leaves in its first argument."""
+    arguments = tuple(x.clone() for x in arguments)
+    out = function(*arguments)
+    return [arguments[0]] if out is None else [out] if isinstance(out, Tensor) else list(out)
+
+
+@compiles
+@pytest.mark.parametrize("name", fused_functions())
+def test_compiled_code_is_the_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, arguments = fused_functions()[name]
+    compiled = []
+    real = torch.compile
+
+    def compile_once(plain: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        compiled.append(plain)
+        return real(plain, **options)
+
+    expected = run(function.__wrapped__, arguments)
+    monkeypatch.setattr(falsum.kernels.compiled, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(torch, "compile", compile_once)
+    results = run(function, arguments)
+    assert compiled == [function.__wrapped__]
+    for result, right in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, right, rtol=1.6e-2 if right.dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+
+
+def test_small_work_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
+    for function, arguments in fused_functions().values():
+        for result, right in zip(run(function, arguments), run(function.__wrapped__, arguments), strict=True):
+            assert torch.equal(result, right)
+
+
+def test_fast_paths_are_known_by_the_compare_function() -> None:
+    """Every model compares by inner product or by a distance with a gathered form."""
+    for model in MODELS.values():
+        assert model.compare is dot or model.compare in DISTANCES
+
+
+def test_bf16_products_stay_close_to_fp32_for_every_dot_model() -> None:
+    g = worlds.graph()
+    query = g.queries(g.splits["train"], Side.TAIL, grouped=False)
+    for name, cls in MODELS.items():
+        if cls.compare is not dot:
+            continue
+        parts = worlds.scoring(name, g)
+        rounded = Scoring(parts.entities.float(), parts.relations.float(), parts.model.float(), dtype=torch.bfloat16)
+        exact = loss(worlds.scoring(name, g), SoftmaxCrossEntropy(), query, Candidates(range(7)), 0).detach()
+        values = loss(rounded, SoftmaxCrossEntropy(), query, Candidates(range(7)), 0).detach().double()
+        size = exact.abs().max()
+        assert (values - exact).abs().max() < 0.02 * size
