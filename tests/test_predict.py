@@ -78,12 +78,23 @@ def test_known_answers_carry_their_first_split_or_are_left_out() -> None:
     marked = predict.predict(graph, scoring, head="Ada", relation="knows")
     known = dict(zip(marked["label"], marked["known"], strict=True))
     assert known == {**dict.fromkeys(ENTITIES), "Bob": "train", "Češka": "train", "日本": "test"}
-    dropped = predict.predict(graph, scoring, head="Ada", relation="knows", known="drop", top_k=2)
-    left = marked.filter(pl.col("known").is_null()).head(2)
-    assert dropped["label"].to_list() == left["label"].to_list()
-    assert dropped["rank"].to_list() == [1, 2]
+    dropped = predict.predict(graph, scoring, head="Ada", relation="knows", known="drop", top_k=5)
+    assert dropped["label"].to_list() == marked.filter(pl.col("known").is_null())["label"].to_list()
+    assert dropped["rank"].to_list() == [1, 2, 3]
+    assert predict.predict(graph, scoring, head="Ada", relation="knows", top_k=2).equals(marked.head(2))
     heads = predict.predict(graph, scoring, relation="likes", tail="日本")
     assert dict(zip(heads["label"], heads["known"], strict=True))["Bob"] == "train"
+
+
+def test_a_fact_of_two_splits_carries_the_first() -> None:
+    graph = tiny_graph()
+    splits = {**graph.splits, "test": torch.tensor([*TEST, TRAIN[0]])}
+    leaky = Graph("leaky", splits, graph.entities, graph.relations, 2)
+    scoring = tiny_scoring(ComplEx(4), leaky)
+    frame = predict.predict(leaky, scoring, head="Ada", relation="knows")
+    assert frame.height == 6
+    assert dict(zip(frame["label"], frame["known"], strict=True))["Bob"] == "train"
+    assert predict.score(leaky, scoring, [("Ada", "knows", "Bob")])["known"].to_list() == ["train"]
 
 
 @pytest.mark.parametrize("inverses", [False, True], ids=["plain", "inverses"])

@@ -225,7 +225,9 @@ def test_examples_show_the_model_own_answers(folders: Path) -> None:
     found = examples(run, frame, per_band=2, top_k=3)
     filled = [with_rank(frame).filter(pl.col("rank").is_between(low, high)).height for _, low, high in RANK_BANDS]
     assert len(found) == sum(min(2, size) for size in filled) >= 4
+    bounds = {band: (low, high) for band, low, high in RANK_BANDS}
     for example in found:
+        assert bounds[example.band][0] <= example.rank <= bounds[example.band][1]
         question = {k: v for k, v in (("head", example.head), ("tail", example.tail)) if v is not None}
         assert len(question) == 1
         listed = run.predict(relation=example.relation, top_k=40, **question)

@@ -94,7 +94,7 @@ def _style(salt: str) -> dict[Any, Any]:
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
         "font.family": "sans-serif",
-        "font.size": 9,
+        "font.size": 10,
         "axes.edgecolor": grid,
         "axes.labelcolor": ink,
         "text.color": ink,
