@@ -57,20 +57,28 @@ class Uniform(Noise):
         return False
 
     def bind(self, graph: Graph, device: torch.device) -> Draw:
-        if not self.replacement and max(self.num, self.num_head or 0) > graph.num_entities:
-            raise ValueError(f"cannot draw {self.num} of {graph.num_entities} entities without replacement")
+        most = max(self.num, self.num_head or 0)
+        if not self.replacement and most > graph.num_entities:
+            raise ValueError(f"cannot draw {most} of {graph.num_entities} entities without replacement")
         known = known_answers(graph, device) if self.filtered else None
+        redraws = known is not None and self.shared == "query"
+        if known and redraws:
+            most += max((int(a.start.diff().max()) for a in known.values() if len(a.key)), default=0)
+        sparse = self.replacement or most <= SPARSE * graph.num_entities
 
         def draw(query: Query, seed: int) -> Candidates:
             num = self.num_head if query.slot is Side.HEAD and self.num_head is not None else self.num
             rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // self.chunk)}[self.shared]
             random = generator(seed, device)
-            ids = torch.randint(graph.num_entities, (rows, num), generator=random, device=device)
             drop = known[query.slot].of(query.anchor, query.relation) if known else None
+            avoid = drop if redraws else None
+            if not sparse:
+                return Candidates(shuffled(rows, num, graph.num_entities, avoid, random), drop=drop)
+            ids = torch.randint(graph.num_entities, (rows, num), generator=random, device=device)
             for _ in range(REDRAWS):
                 bad = torch.zeros_like(ids, dtype=torch.bool) if self.replacement else repeated(ids)
-                if drop is not None and self.shared == "query":
-                    bad |= contains(drop, ids, graph.num_entities)
+                if avoid is not None:
+                    bad |= contains(avoid, ids, graph.num_entities)
                 where = bad.nonzero(as_tuple=True)
                 if len(where[0]) == 0:
                     break
@@ -83,6 +91,16 @@ class Uniform(Noise):
 
 # Rejection ends almost surely; the bound only stops queries whose answers are nearly all entities (then `drop` acts).
 REDRAWS = 100
+# Share of the entities that distinct draws and what they avoid may take for rejection to end within REDRAWS.
+SPARSE = 0.75
+
+
+def shuffled(rows: int, num: int, num_entities: int, avoid: Pairs | None, random: torch.Generator) -> Tensor:
+    """(rows, num) distinct entities per row in random order; those to avoid only where nothing else is left."""
+    key = torch.rand(rows, num_entities, generator=random, device=random.device)
+    if avoid is not None:
+        key = key.index_put(tuple(avoid), key.new_tensor(2.0))
+    return key.argsort(1)[:, :num]
 
 
 def repeated(ids: Tensor) -> Tensor:
