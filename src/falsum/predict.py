@@ -128,7 +128,7 @@ def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
     Raises UserError when one is not finite.
     """
     width = max(scoring.entities.weight.shape[1], scoring.relations.weight.shape[1])
-    blocks = triples.split(max(1, BLOCK // width))  # type: ignore[no-untyped-call]
+    blocks = triples.split(max(1, BLOCK // width))
 
     def scores(side: Side) -> Tensor:
         parts = [_block_scores(graph, scoring, block, side) for block in blocks]
@@ -240,7 +240,7 @@ def neighbors(graph: Graph, scoring: Scoring, label: str, top_k: int = 10) -> pl
     own = labels.find(graph, "entity", label)
     weight = scoring.entities.weight.detach()
     alike = _cosine if scoring.model.compare is dot else _minus_euclidean
-    blocks = weight.split(max(1, BLOCK // weight.shape[1]))  # type: ignore[no-untyped-call]
+    blocks = weight.split(max(1, BLOCK // weight.shape[1]))
     similarity = torch.cat([alike(rows, weight[own]) for rows in blocks]).cpu()
     order = torch.sort(similarity, descending=True, stable=True).indices
     order = order[order != own][:top_k]
