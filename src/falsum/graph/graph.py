@@ -212,7 +212,12 @@ class Graph:
         anchor, target = (head, tail) if side is Side.TAIL else (tail, head)
         relation, _ = self.ask(relation, side)
         key = anchor * self.num_relations + relation
-        pairs = torch.unique(torch.stack([key, target], 1), dim=0)
-        unique, counts = torch.unique_consecutive(pairs[:, 0], return_counts=True)
+        # Two stable sorts: torch.unique of pairs is ten times slower.
+        order = torch.argsort(target, stable=True)
+        order = order[torch.argsort(key[order], stable=True)]
+        key, target = key[order], target[order]
+        first = torch.ones(len(key), dtype=torch.bool)
+        first[1:] = (key[1:] != key[:-1]) | (target[1:] != target[:-1])
+        unique, counts = torch.unique_consecutive(key[first], return_counts=True)
         start = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-        return Answers(unique, start, pairs[:, 1].contiguous(), self.num_relations)
+        return Answers(unique, start, target[first], self.num_relations)
