@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from falsum.graph.graph import Pairs, Query
+from falsum.graph.graph import Pairs, Query, Side
 from falsum.kernels.compiled import can_compile
 from falsum.kernels.dot_softmax import dot_softmax
 from falsum.kernels.dropout import dropout
@@ -117,8 +117,18 @@ def factors(scoring: Scoring, query: Query, rows: Gathered | None = None) -> Fac
         row=query.row,
         relation_row=rows.relations.index[query.row],
         moduli=model.moduli,
-        query=lambda: model.query(rows.anchor, rows.relations, query.side),
+        query=lambda: _plain_query(model, rows, query.side),
     )
+
+
+def _plain_query(model: ScoreModel, rows: Gathered, side: Side) -> Tensor:
+    """Query vectors as in evaluation: no dropout inside the model, and no batch norm learns from them."""
+    training = model.training
+    model.eval()
+    try:
+        return model.query(rows.anchor, rows.relations, side)
+    finally:
+        model.train(training)
 
 
 def _all(
