@@ -66,7 +66,7 @@ def rank(
                 blocks.append(counts)
                 done += len(counts[0])
                 progress(done)
-        frames.append(_frame(query, side, *(torch.cat(parts) for parts in zip(*blocks, strict=True))))
+        frames.append(_frame(graph, query, side, *(torch.cat(parts) for parts in zip(*blocks, strict=True))))
     frame = pl.concat(frames)
     if len(frame) > 1 and (frame["equal"] + 1 == frame["candidates"]).all() and (frame["candidates"] > 1).any():
         raise UserError(
@@ -76,8 +76,8 @@ def rank(
     return Ranks(frame)
 
 
-def _frame(query: Query, side: Side, greater: Tensor, equal: Tensor, rivals: Tensor) -> pl.DataFrame:
-    anchor, relation = query.anchor[query.row], query.relation[query.row]
+def _frame(graph: Graph, query: Query, side: Side, greater: Tensor, equal: Tensor, rivals: Tensor) -> pl.DataFrame:
+    anchor, relation = query.anchor[query.row], query.relation[query.row] % graph.num_base_relations
     head, tail = (anchor, query.target) if side is Side.TAIL else (query.target, anchor)
     columns = {"head": head, "relation": relation, "tail": tail}
     columns |= {"greater": greater, "equal": equal, "candidates": rivals + 1}

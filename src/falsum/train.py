@@ -76,6 +76,7 @@ class Record:
     loss: float
     triples_per_second: float
     seconds: float
+    lr: float
     metrics: dict[str, float] = field(default_factory=dict)
     best: bool = False
     done: str = ""
@@ -167,8 +168,7 @@ class Trainer:
                     touched["entities"].append(candidates.ids.flatten())
                 touched["relations"].append(batch.relation)
         self._table_penalty()
-        scale = job.schedule.factor(step, step / self.steps_per_epoch, self.position.history)
-        self.updater.step(scale, {name: torch.cat(ids) for name, ids in touched.items() if ids})
+        self.updater.step(self._scale(), {name: torch.cat(ids) for name, ids in touched.items() if ids})
         return float(total) / len(BOTH_SIDES)
 
     def _penalty(self, batch: Query, rows: Gathered) -> Tensor:
@@ -235,7 +235,12 @@ class Trainer:
         epoch, inside = divmod(self.position.step, self.steps_per_epoch)
         done_steps = inside or self.steps_per_epoch
         mean = self.position.loss_sum / done_steps if self.position.step else 0.0
-        return Record(epoch, self.position.step, self.steps_per_epoch, mean, speed, seconds, **more)  # type: ignore[arg-type]
+        lr = self.job.optimizer.lr * self._scale()
+        return Record(epoch, self.position.step, self.steps_per_epoch, mean, speed, seconds, lr, **more)  # type: ignore[arg-type]
+
+    def _scale(self) -> float:
+        step = self.position.step
+        return self.job.schedule.factor(step, step / self.steps_per_epoch, self.position.history)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """(tensors, scalars) that `restore` continues from to the same bits."""
