@@ -23,13 +23,13 @@ KEPT_BYTES = 1 << 30
 
 
 def _prepare(weight: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor, like: Tensor) -> Tensor:
-    return torch.where(_keep(ids, seed, threshold, weight), weight * scale, 0).to(like.dtype)
+    return (weight * (_keep(ids, seed, threshold, weight).to(weight.dtype) * scale)).to(like.dtype)
 
 
 def _accumulate(
     grad: Tensor, part: Tensor, shift: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor
 ) -> None:
-    grad.add_(torch.where(_keep(ids, seed, threshold, grad), (part.to(grad.dtype) + shift) * scale, 0))
+    grad.add_((part.to(grad.dtype) + shift) * (_keep(ids, seed, threshold, grad).to(grad.dtype) * scale))
 
 
 def _exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

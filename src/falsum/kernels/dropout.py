@@ -36,10 +36,12 @@ def _keep(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
 
 
 def _masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
-    return torch.where(_keep(ids, seed, threshold, rows), rows * scale, 0)
+    # A product: torch.where with a number is four times slower where nothing fuses it.
+    return rows * (_keep(ids, seed, threshold, rows).to(rows.dtype) * scale)
 
 
-_masked_fused = fused(_masked)
+# A dozen passes over the rows become one, and every step makes them: worth compiling for a tenth of the usual size.
+_masked_fused = fused(_masked, work=lambda rows, *key: 16 * rows.numel())
 
 
 class _Dropout(torch.autograd.Function):
