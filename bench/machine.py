@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from falsum.run import processor
 
 def machine() -> dict[str, Any]:
     """Processor, threads, device, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
         "processor": processor(),
         "threads": torch.get_num_threads(),

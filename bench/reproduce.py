@@ -18,6 +18,7 @@ from typing import Any
 from machine import machine
 
 import falsum
+from falsum.files import read_json
 from falsum.recipe import parse_setting
 from falsum.recipes import names, recipe
 from falsum.run import Run
@@ -79,6 +80,7 @@ def row(graph: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, 
         "seed": run.recipe.train.seed,
         "recipe_sha256": hashlib.sha256(run.recipe.to_toml().encode()).hexdigest()[:12],
         **machine(),
+        "threads": read_json(run.folder / "environment.json")["threads"],
     }
 
 
