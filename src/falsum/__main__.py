@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import polars as pl
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+from torch import OutOfMemoryError
 
 from falsum import api, recipes, slices
 from falsum.errors import UserError
@@ -21,7 +24,7 @@ from falsum.graph import GRAPHS, Graph, Inspection, inspect, load
 from falsum.metrics import Tie, bootstrap
 from falsum.protocol import PROTOCOLS, Evaluation
 from falsum.recipe import Recipe, parse_setting
-from falsum.run import Run
+from falsum.run import Interrupted, Run
 from falsum.train import Record
 
 app = typer.Typer(
@@ -31,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False)
+# No emoji: a label may hold ":cat:".
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -46,7 +50,7 @@ class Display:
         self.run, self.bar = run, out.is_terminal
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[info]}"))
         self.progress = Progress(*columns, console=out, transient=True, disable=not self.bar)
-        self.last_line = 0.0
+        self.last_line = time.monotonic()
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -132,11 +136,11 @@ def print_evaluation(result: Evaluation, *, intervals: bool = False) -> None:
 
 def print_frame(frame: pl.DataFrame, title: str = "") -> None:
     """A frame as a table; labels are printed as they are."""
-    table = Table(title=escape(title) or None, title_justify="left", title_style="bold")
+    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
     for name, dtype in frame.schema.items():
-        table.add_column(escape(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     out.print(table)
 
 
@@ -322,7 +326,7 @@ def print_inspection(found: Inspection) -> None:
     print_frame(pl.DataFrame(rows))
     for (one, other), count in found.overlaps.items():
         if count:
-            out.print(f"[yellow]{count:,} triples are in both {one} and {other}[/]")
+            out.print(f"{count:,} triples are in both {one} and {other}", style="yellow", markup=False)
     out.print(
         f"{found.loops:,} loops, {found.unused_entities:,} entities and {found.unused_relations:,} relations "
         "in no triple"
@@ -400,12 +404,25 @@ def main() -> None:
     """Run the command line; errors that the user can mend end with one paragraph and exit code 2."""
     try:
         app()
-    except UserError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("Stopped.")
+    except Interrupted as stop:
+        err.print(str(stop), markup=False)
         sys.exit(130)
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'Standard output'}: {error.strerror or error}.")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        _fail("There is not enough memory. Lower model.dim, train.batch_size or noise.num, or free some.")
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(Text.assemble(("Error:", "bold red"), " ", message))
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.exit(2)
+    os._exit(2)  # a full disk behind stdout: Python would fail again when it flushes at its end
 
 
 if __name__ == "__main__":

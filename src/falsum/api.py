@@ -11,7 +11,7 @@ from falsum.recipes import recipe as named_recipe
 from falsum.run import Run
 
 
-def recipe(name: str | Path, graph: Graph | str, **settings: Any) -> Recipe:
+def recipe(name: str | Path, graph: Graph | str, /, **settings: Any) -> Recipe:
     """A recipe by name or TOML file, with dotted settings changed: recipe("default", graph, **{"model.dim": 64})."""
     chosen = _graph(graph)
     base = read_file(Path(name)) if str(name).endswith(".toml") else named_recipe(str(name), chosen)

@@ -32,12 +32,21 @@ def whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(
             f"{path} could not be written: {error.strerror or error}. What was there before is untouched. Free space "
-            "or choose another folder, then continue with `falsum resume`."
+            "or choose another folder, then try again; a run that has begun goes on with `falsum resume`."
         ) from None
     except SafetensorError as error:
-        raise UserError(f"{path} could not be written: {error}. What was there before is untouched.") from None
+        raise UserError(
+            f"{path} could not be written: {error}. What was there before is untouched. Free space, then go on with "
+            "`falsum resume`."
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what a killed `whole` left in a folder. Nobody else may be writing there."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,13 +59,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError when the file is missing or no JSON."""
+    """Raises UserError when the file is missing, unreadable or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {path.parent} is no complete run folder.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}). Restore it from a copy, or train again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -66,16 +77,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         save_file(plain, temporary, metadata={"falsum": json.dumps(about)})
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Inverse of `write_tensors`. Raises UserError when the file is missing, truncated or foreign."""
+def read_tensors(path: Path, remedy: str = "Restore it from a copy.") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Inverse of `write_tensors`. remedy: the sentence that tells what to do about a file that cannot be read.
+
+    Raises UserError when the file is missing, truncated or foreign.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["falsum"])
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Was the run stopped before its first checkpoint?") from None
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} does not exist. {remedy}") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(
-            f"{path} cannot be read: it is truncated or not written by falsum ({error}). Restore it from a copy; if "
-            "the checkpoint folder is whole, `falsum resume` writes it anew."
+            f"{path} cannot be read: it is truncated or not written by falsum ({error}). {remedy}"
         ) from None

@@ -18,6 +18,11 @@ class Optimizer(ABC):
 
     lr: float
 
+    def __post_init__(self) -> None:
+        self.dense(
+            [nn.Parameter(torch.zeros(1, device="cpu"))]
+        )  # torch refuses settings out of range with a ValueError
+
     @abstractmethod
     def dense(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimizer of parameters whose every entry has a gradient."""
@@ -156,6 +161,12 @@ class Updater:
 class Schedule(ABC):
     """A factor on the learning rate: a pure function of where training stands, so it has no state to lose."""
 
+    warmup: int
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0:
+            raise ValueError(f"warmup is a number of steps, at least 0; got {self.warmup}")
+
     @abstractmethod
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         """The factor at `step` (from 0), `epoch` (fractional) and after validations with metrics `history`."""
@@ -201,6 +212,11 @@ class Steps(Schedule):
     decay: float = 0.5
     warmup: int = 0
 
+    def __post_init__(self) -> None:
+        Schedule.__post_init__(self)
+        if self.every < 1:
+            raise ValueError(f"every is a number of epochs, at least 1; got {self.every}")
+
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         return float(self.decay ** int(epoch // self.every)) * _warm(step, self.warmup)
 
@@ -212,6 +228,11 @@ class Linear(Schedule):
     epochs: int = 100
     last: float = 0.0
     warmup: int = 0
+
+    def __post_init__(self) -> None:
+        Schedule.__post_init__(self)
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
 
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         return (1 - min(1.0, epoch / self.epochs) * (1 - self.last)) * _warm(step, self.warmup)

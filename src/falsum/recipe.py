@@ -51,22 +51,23 @@ def options(family: str, name: str) -> type[BaseModel]:
         for key, p in signature.parameters.items()
         if key not in (GIVEN if family == "init" else {"self"})
     }
-    return pydantic.create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return pydantic.create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 
 def _resolve(family: str, value: dict[str, Any]) -> dict[str, Any]:
     """A part with its defaults filled in: {"name": ..., option: ...}. Raises ValueError naming what is legal."""
     given = dict(value)
     name = given.pop("name", None)
-    if name not in FAMILIES[family]:
+    if not isinstance(name, str) or name not in FAMILIES[family]:
         raise ValueError(f"{name!r} is no {family}; legal names: {', '.join(FAMILIES[family])}")
     try:
         filled = options(family, name)(**given)
     except pydantic.ValidationError as error:
         raise ValueError(f"in {family} {name!r}: {explain(error, list(options(family, name).model_fields))}") from None
     resolved = {"name": name, **filled.model_dump()}
-    if family not in ("model", "init"):
-        FAMILIES[family][name](**{k: v for k, v in resolved.items() if k != "name"})  # ranges are its own business
+    if family != "init":
+        with torch.device("meta"):  # a model of any size, in no memory
+            FAMILIES[family][name](**{k: v for k, v in resolved.items() if k != "name"})  # ranges are its own business
     return resolved
 
 
@@ -92,7 +93,7 @@ def _part(family: str) -> Any:
 class Section(BaseModel):
     """A group of settings: frozen, unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Init(Section):
@@ -163,7 +164,7 @@ class Recipe(Section):
         """The recipe as its file."""
         return tomli_w.dumps(_without_none(self.model_dump()))
 
-    def changed(self, **settings: Any) -> Recipe:
+    def changed(self, /, **settings: Any) -> Recipe:
         """A copy with dotted settings changed: recipe.changed(**{"model.dim": 128}). Unknown keys are UserErrors."""
         values = self.model_dump()
         for key, value in settings.items():
@@ -180,11 +181,13 @@ def read(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
 
 
 def read_file(path: Path) -> Recipe:
-    """A recipe from a TOML file."""
+    """A recipe from a TOML file. Raises UserError when it is none, or cannot be read."""
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")), where=str(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}.") from None
+        raise UserError(f"{path} is not a TOML file: {str(error).rstrip('.')}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -215,7 +218,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(here, dict | list):
             legal = ", ".join(values)
             raise UserError(f"Unknown setting {key!r}: {part!r} is no group of settings; legal groups: {legal}.")
-    if last == "name" and isinstance(here, dict):
+    if path and last == "name" and isinstance(here, dict):
         here.clear()  # another member has other options: start from its defaults
     if isinstance(here, list):
         raise UserError(f"Unknown setting {key!r}: name an option, for example penalty.0.weight.")
@@ -319,10 +322,12 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
+        probe = torch.zeros(1, device=device)
+        probe.item()  # "meta" fails here
+        return probe.device
     except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"Device {device!r} cannot be used: {why} Try train.device=cpu.") from None
+        why = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"Device {device!r} cannot be used: {why}. Try train.device=cpu.") from None
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

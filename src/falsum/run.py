@@ -26,12 +26,12 @@ import polars as pl
 import torch
 
 from falsum.errors import UserError
-from falsum.files import read_json, read_tensors, whole, write_json, write_tensors, write_text
+from falsum.files import read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
 from falsum.protocol import PROTOCOLS, Evaluation, evaluate
 from falsum.recipe import Recipe, assemble, read_file
 from falsum.scan import Scoring
-from falsum.train import Job, Record, Trainer
+from falsum.train import Job, Position, Record, Trainer
 
 # Raised when a later falsum writes folders that this one cannot read.
 FORMAT = 1
@@ -51,15 +51,18 @@ class Run:
     def create(cls, graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
         """Start a run folder: settings, labels and triples, no weights yet.
 
-        Raises UserError when the folder already holds a run, or the graph cannot be trained on.
+        Raises UserError when the folder already holds a run, or the recipe does not fit the graph.
         """
         folder = Path(folder)
         if (folder / "recipe.toml").exists():
             raise UserError(
                 f"{folder} already holds a run. Continue it with `falsum resume {folder}`, or choose another folder."
             )
+        if (folder / "checkpoint").exists() or (folder / "model.safetensors").exists():
+            raise UserError(f"{folder} holds weights of a run without its recipe.toml. Choose another folder.")
         if "train" not in graph.splits or len(graph.splits["train"]) == 0:
             raise UserError(f"Graph {graph.name!r} has no training triples, so there is nothing to learn from.")
+        assemble(recipe, graph)  # what cannot be trained leaves no folder behind
         about = {
             "format": FORMAT,
             "name": graph.name,
@@ -88,8 +91,13 @@ class Run:
         if not (folder / "recipe.toml").exists():
             raise UserError(f"{folder} is no run folder: it has no recipe.toml. `falsum train` makes one.")
         about = read_json(folder / "graph.json")
-        if about["format"] > FORMAT:
-            raise UserError(f"{folder} was written by a later falsum (format {about['format']}): update falsum.")
+        written = about.get("format") if isinstance(about, dict) else None
+        if not isinstance(written, int):
+            raise UserError(f"{folder / 'graph.json'} is damaged: it tells no format. Restore it, or train again.")
+        if written > FORMAT:
+            raise UserError(
+                f"{folder} was written by a later falsum (format {written}; this one knows {FORMAT}): update falsum."
+            )
         return cls(folder)
 
     @cached_property
@@ -98,8 +106,24 @@ class Run:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph as it was trained on, read from the folder."""
+        """The graph as it was trained on, read from the folder. Raises UserError when it is not the same any more."""
         about = read_json(self.folder / "graph.json")
+        try:
+            graph = self._read_graph(about)
+            same = graph.sha256 == about["sha256"]
+        except (KeyError, TypeError, pl.exceptions.PolarsError) as error:
+            raise UserError(
+                f"The graph in {self.folder} is damaged: {type(error).__name__} {error}. Restore graph.json and the "
+                ".parquet files from a copy, or train again."
+            ) from None
+        if not same:
+            raise UserError(
+                f"The graph in {self.folder} is not the one that was trained on: triples.parquet, entities.parquet or "
+                "relations.parquet was changed. Restore them from a copy, or train again."
+            )
+        return graph
+
+    def _read_graph(self, about: dict[str, Any]) -> Graph:
         labels = {name: _read_parquet(self.folder / f"{name}.parquet")["label"] for name in ("entities", "relations")}
         triples = _read_parquet(self.folder / "triples.parquet")
         splits = {
@@ -119,7 +143,7 @@ class Run:
     @cached_property
     def scoring(self) -> Scoring:
         """Tables and model with the best weights, in eval mode. Raises UserError before the first are written."""
-        tensors, _ = read_tensors(self.folder / "model.safetensors")
+        tensors = self._best_weights()
         scoring = self._job.scoring
         _load_weights(scoring, tensors, self.folder / "model.safetensors")
         scoring.model.eval()
@@ -129,38 +153,94 @@ class Run:
     def _job(self) -> Job:
         return assemble(self.recipe, self.graph)
 
+    def _best_weights(self) -> dict[str, torch.Tensor]:
+        remedy = f"Restore it from a copy; or delete {self.folder / 'checkpoint'} and train again, to the same bits, by"
+        if self._never_best():
+            remedy = "The run was stopped before its first weights were written. Go on with"
+        return read_tensors(self.folder / "model.safetensors", f"{remedy} `falsum resume {self.folder}`.")[0]
+
+    def _never_best(self) -> bool:
+        """Whether no line of metrics.jsonl tells that weights were written."""
+        return not any(line.get("best") or line.get("done") for line in self.history())
+
     def train(self, rank_progress: Callable[[int], None] = lambda done: None) -> Iterator[Record]:
         """Train, or go on from the checkpoint, writing the folder and yielding a record per step and validation.
 
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is written first), train.Diverged on a non-finite
-        loss, UserError when a file cannot be written.
+        loss, UserError when a file cannot be read or written, or a checkpoint does not fit the recipe.
         """
-        threads = read_json(self.folder / "environment.json")["threads"]
-        torch.set_num_threads(threads)  # sums depend on how they are split over threads
         trainer = Trainer(assemble(self.recipe, self.graph), rank_progress=rank_progress)
         checkpoint = self.folder / "checkpoint" / "last.safetensors"
         if checkpoint.exists():
-            tensors, scalars = read_tensors(checkpoint)
-            trainer.restore(tensors, scalars)
-        self._trim_metrics(trainer.position.step)
+            self._restore(trainer, checkpoint)
+        self._trim_metrics(trainer.position)
+        for folder in (self.folder, checkpoint.parent):
+            remove_parts(folder)
         saved_at = time.monotonic()
-        with _stop_requests() as stopped:
+        with self._threads(), _stop_requests() as stopped:
             for record in trainer.run():
                 ended = record.metrics or record.done or record.step % record.steps_per_epoch == 0
-                if ended:
-                    self._append(record)
                 if record.best or (record.done and not trainer.position.history):
                     self._write_best(trainer, record)
+                if ended:
+                    self._append(record)
                 due = time.monotonic() - saved_at > 60 * self.recipe.checkpoint_minutes
-                if record.metrics or record.done or due or stopped():
-                    write_tensors(checkpoint, *trainer.state())
+                stop = stopped()  # asked once: a signal that comes while the record is shown waits for the next
+                if record.metrics or record.done or due or stop:
+                    self._write_checkpoint(trainer, checkpoint)
                     saved_at = time.monotonic()
                 yield record
-                if stopped() and not record.done:
+                if stop and not record.done:
                     raise Interrupted(f"Stopped at epoch {record.epoch}. Go on with `falsum resume {self.folder}`.")
-        self.__dict__.pop("scoring", None)
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """As many threads as the run began with: sums depend on how they are split over threads.
+
+        A lost environment.json is written anew, for this machine.
+        """
+        path = self.folder / "environment.json"
+        if not path.exists():
+            write_json(path, environment())
+        written = read_json(path)
+        threads = written.get("threads") if isinstance(written, dict) else None
+        if not isinstance(threads, int) or threads < 1:
+            raise UserError(f"{path} tells no number of threads. Delete it to go on with those of this machine.")
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def _write_checkpoint(self, trainer: Trainer, path: Path) -> None:
+        tensors, scalars = trainer.state()
+        write_tensors(path, tensors, {**scalars, "fixed": _fixed(self.recipe, trainer.job)})
+
+    def _restore(self, trainer: Trainer, path: Path) -> None:
+        """Take up a checkpoint. Settings such as the learning rate may have changed, those in `_fixed` may not."""
+        start_over = f"delete {path.parent} to train from the start with `falsum resume {self.folder}`"
+        tensors, scalars = read_tensors(path, f"Restore it from a copy; or {start_over}, to the same bits.")
+        now = _fixed(self.recipe, trainer.job)
+        then = scalars.pop("fixed", now)  # absent before 0.1.0
+        fresh = {k: v for k, v in trainer.state()[0].items() if not k.startswith("optimizer.")}
+        changed = [f"{key} was {then.get(key)} and is {now[key]}" for key in now if then.get(key) != now[key]]
+        changed += [
+            f"{name} was {list(tensors[name].shape) if name in tensors else 'not there'} and is {list(value.shape)}"
+            for name, value in fresh.items()
+            if name not in tensors or tensors[name].shape != value.shape
+        ]
+        if changed:
+            raise UserError(
+                f"{path} does not fit {self.folder / 'recipe.toml'}, which was changed since: {'; '.join(changed)}. "
+                f"Change it back; or {start_over}; or train the new recipe into a new folder."
+            )
+        if scalars["history"]:
+            self._best_weights()  # they are only there: the checkpoint holds the last
+        trainer.restore(tensors, scalars)
 
     def _write_best(self, trainer: Trainer, record: Record) -> None:
+        self.__dict__.pop("scoring", None)
         tensors = {
             k.removeprefix("weights."): v for k, v in trainer.state()[0].items() if not k.startswith("optimizer.")
         }
@@ -175,23 +255,28 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.folder / 'metrics.jsonl'} could not be written: {error.strerror}.") from None
 
-    def _trim_metrics(self, step: int) -> None:
+    def _trim_metrics(self, position: Position) -> None:
         """Forget what was logged after the checkpoint: it will be logged again."""
-        past = [line for line in self.history() if line["step"] <= step]
-        lines = [line for line in past if line["step"] < step or "done" not in line]
+        past = [line for line in self.history() if line["step"] <= position.step]
+        again = [line for line in past if line.get("done") and line["step"] == position.step]
+        again += [line for line in past if line.get("metrics") and line["epoch"] not in position.epochs]
+        lines = [line for line in past if line not in again]
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
+        """The lines of metrics.jsonl, up to one that a kill cut short or that is none."""
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
-        lines = []
-        for text in path.read_text(encoding="utf-8").splitlines():
+        lines: list[dict[str, Any]] = []
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
             except json.JSONDecodeError:
                 break
+            if not isinstance(line, dict) or not {"epoch", "step", "loss", "seconds"} <= line.keys():
+                break
+            lines.append(line)
         return lines
 
     def evaluate(
@@ -204,8 +289,10 @@ class Run:
     ) -> Evaluation:
         """Rank a split under a named protocol. The "falsum" protocol on both sides is also written to the folder.
 
-        Raises UserError when the graph has no such split, or the model's scores cannot be ranked.
+        Raises UserError when the protocol or split is unknown, or the model's scores cannot be ranked.
         """
+        if protocol not in PROTOCOLS:
+            raise UserError(f"There is no protocol {protocol!r}; legal: {', '.join(PROTOCOLS)}.")
         if split not in self.graph.splits or len(self.graph.splits[split]) == 0:
             have = ", ".join(s for s, t in self.graph.splits.items() if len(t))
             raise UserError(f"Graph {self.graph.name!r} has no split {split!r} to evaluate on; it has: {have}.")
@@ -268,6 +355,17 @@ def train(graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
     for _ in run.train():
         pass
     return run
+
+
+def _fixed(recipe: Recipe, job: Job) -> dict[str, Any]:
+    """What a checkpoint cannot be continued without."""
+    return {
+        "model.name": recipe.model["name"],
+        "optimizer.name": recipe.optimizer["name"],
+        "train.batch_size": recipe.train.batch_size,
+        "train.inverses": recipe.train.inverses,
+        "the list of tables updated by rows (see noise, penalty, optimizer.lazy)": sorted(job.row_wise),
+    }
 
 
 def environment() -> dict[str, Any]:

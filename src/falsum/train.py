@@ -120,7 +120,7 @@ class Trainer:
 
     def run(self) -> Iterator[Record]:
         """Train to the end, yielding a record after every step and every validation."""
-        job, position = self.job, self.position
+        position = self.position
         start = time.perf_counter() - position.seconds
         while True:
             epoch, inside = divmod(position.step, self.steps_per_epoch)
@@ -137,13 +137,17 @@ class Trainer:
             position.step += 1
             position.seconds = time.perf_counter() - start
             if not math.isfinite(value):
-                raise Diverged(
-                    f"The loss became {value} at step {position.step} (epoch {epoch + 1}). The usual causes: a "
-                    f"learning rate that is too high (now {job.optimizer.lr}), an initialiser with a large scale, or "
-                    "a penalty that is too strong. The last checkpoint before this is kept; lower optimizer.lr and "
-                    "train again, or resume from it."
-                )
+                raise self._diverged(f"The loss became {value}")
             yield self._record(self.triples_per_step / (time.perf_counter() - began), position.seconds)
+
+    def _diverged(self, what: str) -> Diverged:
+        step = self.position.step
+        return Diverged(
+            f"{what} at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}). The usual causes: a learning "
+            f"rate that is too high (now {self.job.optimizer.lr}), an initialiser with a large scale, or a penalty "
+            "that is too strong. The last checkpoint before this is kept: lower optimizer.lr in recipe.toml and "
+            "resume from it, or train again."
+        )
 
     def step(self) -> float:
         """One optimizer step over both sides; the mean loss per triple and side."""
@@ -243,8 +247,14 @@ class Trainer:
         return self.job.schedule.factor(step, step / self.steps_per_epoch, self.position.history)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """(tensors, scalars) that `restore` continues from to the same bits."""
+        """(tensors, scalars) that `restore` continues from to the same bits.
+
+        Raises Diverged when a weight is not finite, so that no such state is ever saved.
+        """
         tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
+        for name, weight in tensors.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise self._diverged(f"The {name} became NaN or infinite")
         tensors |= {f"buffers.{name}": b for name, b in self.job.scoring.model.named_buffers()}
         tensors |= {f"optimizer.{name}": t for name, t in self.updater.state().items()}
         return tensors, {**asdict(self.position), "updates": self.updater.steps}

@@ -37,6 +37,8 @@ class ScoreModel(nn.Module, ABC):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim is the number of reals per entity, at least 1; got {dim}")
         self.dim = dim
 
     @abstractmethod

@@ -94,7 +94,7 @@ class Tucker3(ScoreModel):
 
     def __init__(self, dim: int, relation_dim: int | None = None, matrix_dropout: float = 0.0) -> None:
         super().__init__(dim)
-        self.relation_width = relation_dim or dim
+        self.relation_width = _positive(relation_dim, dim)
         self.matrix_dropout = matrix_dropout
         self.core = nn.Parameter(torch.empty(dim * dim, self.relation_width))
 
@@ -126,7 +126,7 @@ class TuckER(ScoreModel):
         batch_norm: bool = True,
     ) -> None:
         super().__init__(dim)
-        self.relation_width = relation_dim or dim
+        self.relation_width = _positive(relation_dim, dim)
         self.core = nn.Parameter(torch.empty(dim * dim, self.relation_width))
         self.input_dropout, self.matrix_dropout, self.output_dropout = (
             nn.Dropout(p) for p in (input_dropout, matrix_dropout, output_dropout)
@@ -139,6 +139,12 @@ class TuckER(ScoreModel):
         anchor = self.input_dropout(self.input_norm(anchor))
         product = per_relation(matrices if side is Side.TAIL else matrices.mT, anchor, relations.index)
         return self.output_dropout(self.output_norm(product))
+
+
+def _positive(relation_dim: int | None, dim: int) -> int:
+    if relation_dim is not None and relation_dim < 1:
+        raise ValueError(f"relation_dim must be at least 1, got {relation_dim}")
+    return relation_dim or dim
 
 
 def _even(dim: int, model: str) -> int:

@@ -51,6 +51,10 @@ class Lp(Penalty):
     entity: float = 0.0
     relation: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.p <= 0:
+            raise ValueError(f"p must be positive, got {self.p}")
+
     def __call__(self, factors: Factors) -> Tensor:
         value = power_sum(factors.anchor, self.p)[factors.row] + power_sum(factors.target, self.p)
         value = value * (self.entity / self.p)
@@ -99,6 +103,10 @@ class TableLp:
     p: float = 2.0
     entity: float = 0.0
     relation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.p <= 0:
+            raise ValueError(f"p must be positive, got {self.p}")
 
     def total(self, entities: Tensor, relations: Tensor) -> Tensor:
         """0-dim penalty of the tables (E, dim) and (R, w_r)."""
