@@ -68,9 +68,8 @@ def encode(scoring: Scoring, query: Query, rows: Gathered, seed: int) -> Tensor:
         own = torch.arange(len(query), device=anchor.device)
         anchor = dropout(anchor, own, scoring.dropout_entity, derive(seed, "anchor"))
         if scoring.dropout_relation:
-            if relations.rows.shape[-1] == scoring.model.dim:
+            if not scoring.model.relation_is_matrix:  # matrices have one mask per distinct relation
                 relations = Relations(relations.each(), own)
-            # Else one mask per distinct relation: a matrix per query would have to be copied b times.
             ids = torch.arange(len(relations.rows), device=anchor.device)
             masked = dropout(relations.rows, ids, scoring.dropout_relation, derive(seed, "relation"))
             relations = Relations(masked, relations.index)

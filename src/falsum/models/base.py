@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class ScoreModel(nn.Module, ABC):
 
     compare: Compare
     relation_width: int
+    # Whether a relation acts as a matrix, which is then built once per distinct relation and never once per query.
+    relation_is_matrix: ClassVar[bool] = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()

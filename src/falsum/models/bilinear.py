@@ -74,6 +74,7 @@ class RESCAL(ScoreModel):
     """h^T M_r t with a full matrix per relation (Nickel et al. 2011). A relation row is M_r in row-major order."""
 
     compare = staticmethod(dot)
+    relation_is_matrix = True
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
@@ -91,6 +92,7 @@ class Tucker3(ScoreModel):
     """
 
     compare = staticmethod(dot)
+    relation_is_matrix = True
 
     def __init__(self, dim: int, relation_dim: int | None = None, matrix_dropout: float = 0.0) -> None:
         super().__init__(dim)
@@ -115,6 +117,7 @@ class TuckER(ScoreModel):
     """
 
     compare = staticmethod(dot)
+    relation_is_matrix = True
 
     def __init__(
         self,
