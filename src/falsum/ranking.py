@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Query, Side
@@ -17,6 +18,9 @@ from falsum.scan import Scoring, block_size, encode, gather, scores_of
 
 # Bytes of one block of (queries x entities) fp32 scores.
 BUDGET = 1 << 27
+# Matrix products treat the last columns of a ragged matrix by other code, which rounds in another order: identical
+# entities there would score differently. Tables are padded to a multiple of this many rows.
+TILE = 64
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def score_matrix(scoring: Scoring, query: Query) -> Tensor:
     weight = scoring.entities.weight.detach()
     compare: Compare = scoring.model.compare
     if compare is dot:
-        return dot(vector, weight)
+        return dot(vector, pad(weight, (0, 0, 0, -len(weight) % TILE)))[:, : len(weight)]
     size = block_size(compare, vector)
     return torch.cat([scores_of(compare, vector, rows, torch.float32) for rows in weight.split(size)], 1)
 
