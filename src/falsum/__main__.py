@@ -112,7 +112,7 @@ def _with_eta(total: int, update: Callable[[int], None]) -> Callable[[int], None
     def progress(done: int) -> None:
         nonlocal said
         update(done)
-        left = (time.monotonic() - start) / done * (total - done)
+        left = (time.monotonic() - start) / max(1, done) * (total - done)
         if not said and left > 20:
             said = True
             out.print(f"ranking {total:,} queries: about {left:.0f} s")
@@ -264,7 +264,7 @@ def evaluate(
     print_evaluation(ours, intervals=intervals)
     if by is not None:
         print_frame(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}")
-    if protocol is not None:
+    if protocol not in (None, "falsum"):
         theirs = _evaluate(opened, split, protocol)
         a, b = ours.metrics(), theirs.metrics()
         rows = [{"metric": k, "falsum": a[k], protocol: b[k], "difference": b[k] - a[k]} for k in a]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from polars.exceptions import PolarsError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,18 +30,15 @@ def whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, SafetensorError, PolarsError) as error:
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UserError(
-            f"{path} could not be written: {error.strerror or error}. What was there before is untouched. Free space "
-            "or choose another folder, then try again; a run that has begun goes on with `falsum resume`."
-        ) from None
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} could not be written: {error}. What was there before is untouched. Free space, then go on with "
-            "`falsum resume`."
+            f"{path} could not be written: {why}. What was there before is untouched. Free space or choose another "
+            "folder, then try again; a run that has begun goes on with `falsum resume`."
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:

@@ -411,7 +411,7 @@ def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} cannot be read: {error}. Restore it from a copy, or train again.") from None
 

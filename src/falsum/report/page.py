@@ -177,7 +177,7 @@ def _ranks(run: Run) -> pl.DataFrame | None:
         return None
     path = run.folder / "ranks.parquet"
     try:
-        return slices.annotate(pl.read_parquet(path), run.graph)
+        return slices.annotate(pl.read_parquet(path, glob=False), run.graph)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} cannot be read: {error}. Evaluate again: `falsum evaluate {run.folder}`.") from None
 

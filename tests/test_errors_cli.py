@@ -1,0 +1,538 @@
+"""Bad input on the command line: one paragraph that names the place and the way out, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
+from falsum import api
+from falsum.__main__ import app
+from falsum.files import read_tensors, write_tensors
+
+__all__ = ["falsum"]
+
+LINES = [b"\t".join(part.encode() for part in triple) for triple in facts(30)]
+GOOD = b"\n".join(LINES) + b"\n"
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_graph(tmp_path_factory.mktemp("graphs") / "small")
+
+
+@pytest.fixture(scope="module")
+def trained(graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    api.train(str(graph), "default", folder=folder, **QUICK)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A finished run that a test may damage."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+# ----------------------------------------------------------------------------------------------------------- graphs
+
+BAD_GRAPHS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
+    "missing column": ("g.csv", b"head,tail,weight\na,b,1\nc,d,2\n", ("g.csv:1", "head")),
+    "two columns": ("g.tsv", b"a\tb\nb\tc\n", ("g.tsv:1", "two columns")),
+    "wrong separator": ("g.tsv", GOOD.replace(b"\t", b"\x1f"), ("g.tsv:1",)),
+    "two possible separators": ("g.txt", b"a,b;r,c;d\n", ("g.txt:1",)),
+    "empty": ("g.tsv", b"", ("g.tsv", "empty")),
+    "header alone": ("g.tsv", b"head\trelation\ttail\n", ("g.tsv:1", "no triples")),
+    "binary": ("g.tsv", LINES[0] + b"\n" + bytes(range(256)), ("g.tsv:2", "binary")),
+    "not UTF-8": ("g.tsv", b"\n".join([*LINES[:5], "e0\tr0\té".encode("latin-1"), b""]), ("g.tsv:6", "UTF-8")),
+    "one column in the middle": ("g.tsv", b"\n".join([*LINES[:9], b"lonely", *LINES[9:], b""]), ("g.tsv:10", "field")),
+    "four columns at the end": ("g.tsv", GOOD + b"a\tb\tc\td\n", ("g.tsv:31", "4 fields")),
+    "not gzip": ("g.tsv.gz", GOOD, ("g.tsv.gz", "decompressed")),
+    "not Parquet": ("g.parquet", GOOD, ("g.parquet", "Parquet")),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GRAPHS)
+@pytest.mark.parametrize("command", ["train", "graph"])
+def test_bad_graph_file(falsum: Command, tmp_path: Path, case: str, command: str) -> None:
+    name, content, expected = BAD_GRAPHS[case]
+    (tmp_path / name).write_bytes(content)
+    arguments = ["--run", tmp_path / "run"] if command == "train" else []
+    message = falsum(command, tmp_path / name, *arguments).error
+    assert all(part in message for part in expected), message
+    assert not (tmp_path / "run").exists()
+
+
+def test_valid_without_train(falsum: Command, tmp_path: Path) -> None:
+    write_graph(tmp_path / "g", valid=facts(10))
+    message = falsum("train", tmp_path / "g", "--run", tmp_path / "run").error
+    assert "valid.tsv but no train file" in message
+
+
+def test_paths_that_do_not_exist(falsum: Command, tmp_path: Path) -> None:
+    assert "no such file or folder" in falsum("train", tmp_path / "nowhere").error
+    message = falsum("train", "fb15k238").error
+    assert "no graph is known by that name" in message
+    assert "fb15k-237" in message
+    assert "is empty" in falsum("graph", "").error
+    for command in ("resume", "evaluate", "predict", "report"):
+        message = falsum(command, tmp_path / "nowhere").error
+        assert f"{tmp_path / 'nowhere'} is no run folder" in message
+        assert "falsum train" in message
+
+
+def test_a_file_is_no_run_folder(falsum: Command, tmp_path: Path, graph: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert "is no run folder" in falsum("evaluate", tmp_path / "file").error
+    assert "could not be written" in falsum("train", graph, *SETS, "--run", tmp_path / "file").error
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_path_that_no_system_takes(falsum: Command, graph: Path) -> None:
+    assert "name too long" in falsum("evaluate", "a" * 300).error
+    assert "name too long" in falsum("train", graph, *SETS, "--run", "a" * 300).error
+
+
+def test_a_run_folder_that_exists(falsum: Command, graph: Path, run: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    message = falsum("train", graph, *SETS, "--run", run).error
+    assert "already holds a run" in message
+    assert f"falsum resume {run}" in message
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_weights_without_a_recipe_are_not_overwritten(falsum: Command, graph: Path, run: Path) -> None:
+    weights = (run / "model.safetensors").read_bytes()
+    (run / "recipe.toml").unlink()
+    assert "holds weights of a run without its recipe.toml" in falsum("train", graph, *SETS, "--run", run).error
+    assert (run / "model.safetensors").read_bytes() == weights
+
+
+# --------------------------------------------------------------------------------------------------------- settings
+
+BAD_SETTINGS = {
+    "nonsense": ("--set takes key=value", "'nonsense'"),
+    "=4": ("--set takes key=value",),
+    "model.dim=abc": ("model", "dim", "integer", "'abc'"),
+    "model.dim=8.5": ("dim", "8.5"),
+    "model.dim=": ("dim", "integer"),
+    "model.dim=-4": ("dim", "at least 1", "-4"),
+    "model.dim=0": ("dim", "at least 1"),
+    "model.dim=7": ("ComplEx", "dim must be even, got 7"),
+    "model.dim=1000000000000": ("not enough memory", "model.dim"),
+    "model.dmi=8": ("unknown key 'dmi'", "legal keys: dim"),
+    "model=nope": ("'nope' is no model", "distmult, complex"),
+    "model=5": ("model", "got 5"),
+    "model.name=[1]": ("[1] is no model",),
+    "foo=1": ("unknown key 'foo'", "legal keys here: name, model"),
+    "foo.bar=1": ("Unknown setting 'foo.bar'", "legal groups: name, model"),
+    "train.epoch=3": ("unknown key 'train.epoch'", "epochs, batch_size"),
+    "train=5": ("train", "got 5"),
+    "penalty=n3": ("penalty", "list"),
+    "penalty.0=1": ("penalty.0.weight",),
+    "penalty.9.weight=1": ("Unknown setting 'penalty.9.weight'",),
+    "penalty.0.weight=abc": ("weight", "'abc'"),
+    "penalty=[{name='lp', p=0}]": ("p must be positive",),
+    "optimizer.lr=-1": ("learning rate", "-1"),
+    "optimizer.lr=nan": ("lr", "finite"),
+    "optimizer={name='adam', beta1=1.5}": ("beta", "1.5"),
+    "schedule={name='step', every=0}": ("every", "at least 1"),
+    "schedule={name='linear', epochs=0}": ("epochs", "at least 1"),
+    "schedule.warmup=-3": ("warmup", "at least 0"),
+    "init.entity.std=nan": ("std", "finite"),
+    "dropout.entity=1": ("dropout.entity", "less than 1"),
+    "objective.label_smoothing=2": ("label_smoothing", "[0, 1)"),
+    "objective=sce": ("'sce' is no objective", "softmax"),
+    "noise=nope": ("'nope' is no noise", "uniform"),
+    "noise={name='uniform', num=0}": ("at least 1",),
+    "noise={name='uniform', num=500, replacement=false}": ("does not fit this graph", "24 entities"),
+    "validation.metric=mr": ("validation.metric", "'mrr'"),
+    "train.epochs=0": ("train.epochs", "greater than or equal to 1"),
+    "train.device=nonsense": ("Device 'nonsense' cannot be used", "train.device=cpu"),
+    "train.device=meta": ("Device 'meta' cannot be used",),
+    "checkpoint_minutes=0": ("checkpoint_minutes", "greater than 0"),
+}
+
+
+@pytest.mark.parametrize("setting", BAD_SETTINGS)
+def test_bad_setting(falsum: Command, graph: Path, tmp_path: Path, setting: str) -> None:
+    message = falsum("train", graph, *SETS, "--set", setting, "--run", tmp_path / "run").error
+    assert all(part in message for part in BAD_SETTINGS[setting]), message
+    assert not (tmp_path / "run").exists(), "the folder stands in the way of the next try"
+
+
+@pytest.mark.parametrize("model", ["complex", "cp", "rotate"])
+def test_models_of_two_halves_want_an_even_dim(falsum: Command, graph: Path, tmp_path: Path, model: str) -> None:
+    message = falsum(
+        "train", graph, *SETS, "--set", f"model={model}", "--set", "model.dim=9", "--run", tmp_path / "r"
+    ).error
+    assert "dim must be even, got 9" in message
+
+
+BAD_RECIPES = {
+    "not TOML": (b"model: complex\n", ("own.toml is not a TOML file",)),
+    "not text": (bytes(range(256)), ("own.toml is not a TOML file",)),
+    "unknown key": (b'colour = "red"\nmodel = {name = "complex", dim = 8}\n', ("own.toml: unknown key 'colour'",)),
+    "unknown key inside": (b'model = {name = "complex", dim = 8, x = 1}\n', ("own.toml", "unknown key 'x'", "dim")),
+    "no model": (b"train = {epochs = 3}\n", ("own.toml: 'model' is required",)),
+    "no dim": (b'model = {name = "complex"}\n', ("own.toml", "'dim' is required")),
+    "empty": (b"", ("own.toml: 'model' is required",)),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RECIPES)
+def test_bad_recipe_file(falsum: Command, graph: Path, tmp_path: Path, case: str) -> None:
+    content, expected = BAD_RECIPES[case]
+    (tmp_path / "own.toml").write_bytes(content)
+    message = falsum("train", graph, "--recipe", tmp_path / "own.toml", "--run", tmp_path / "run").error
+    assert all(part in message for part in expected), message
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_that_do_not_exist(falsum: Command, graph: Path, tmp_path: Path) -> None:
+    message = falsum("train", graph, "--recipe", "defualt").error
+    assert "There is no recipe 'defualt'. Close names: default" in message
+    assert "falsum recipes" in message
+    assert "no recipe 'x'" in falsum("recipes", "x").error
+    message = falsum("train", graph, "--recipe", tmp_path / "no.toml").error
+    assert message == f"{tmp_path / 'no.toml'} cannot be read: No such file or directory."
+    (tmp_path / "dir.toml").mkdir()
+    assert "Is a directory" in falsum("train", graph, "--recipe", tmp_path / "dir.toml").error
+
+
+# -------------------------------------------------------------------------------------------------------- questions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "got none of them"),
+        (["--head", "e0"], "got head. For example: predict(head="),
+        (["--head", "e0", "--relation", "r0", "--tail", "e1"], "got head, relation, tail"),
+        (["--head", "e00", "--relation", "r0"], "'e00' is no entity of graph 'small'. The closest: 'e0'"),
+        (["--head", "e0", "--relation", "r9"], "'r9' is no relation"),
+        (["--head", "r0", "--relation", "r1"], "'r0' is no entity of graph 'small': it is a relation"),
+        (["--head", "", "--relation", "r1"], "'' is no entity"),
+        (["--head", "[bold]e0[/]", "--relation", "r1"], "'[bold]e0[/]' is no entity"),
+        (["--head", "-x", "--relation", "r1"], "'-x' is no entity"),
+        (["--head", "e0", "--relation", "r0 (inverse)"], "'r0 (inverse)' is no relation"),
+    ],
+)
+def test_bad_question(falsum: Command, trained: Path, arguments: list[str], expected: str) -> None:
+    assert expected in falsum("predict", trained, *arguments).error
+
+
+def test_bad_evaluations(falsum: Command, trained: Path) -> None:
+    message = falsum("evaluate", trained, "--protocol", "ogb").error
+    assert "--protocol 'ogb' is not known; legal: falsum, raw, pykeen, libkge, kbc, rotate." in message
+    message = falsum("evaluate", trained, "--by", "mood").error
+    assert "--by 'mood' is not known; legal: relation, cardinality" in message
+    assert (
+        "no split 'dev' to evaluate on; it has: train, valid, test"
+        in falsum("evaluate", trained, "--split", "dev").error
+    )
+
+
+def test_run_without_a_test_split(falsum: Command, tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "g", train=facts(40), valid=facts(50)[40:])
+    falsum.ok("train", graph, *SETS, "--run", tmp_path / "run")
+    assert "no split 'test' to evaluate on; it has: train, valid." in falsum("evaluate", tmp_path / "run").error
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["train"], ["predict", "x", "-k", "0"], ["evaluate", "--nonsense"], ["report"]]
+)
+def test_misspelt_commands_end_with_usage(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.output
+    assert "Traceback" not in result.output
+
+
+# ------------------------------------------------------------------------------------------------------ run folders
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_truncated_weights(falsum: Command, run: Path, tenth: int) -> None:
+    path = run / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * tenth // 10])
+    for arguments in (["evaluate", run], ["predict", run, "--head", "e0", "--relation", "r0"], ["resume", run]):
+        message = falsum(*arguments).error
+        assert f"{path} cannot be read: it is truncated" in message
+        assert f"delete {run / 'checkpoint'} and train again, to the same bits, by `falsum resume {run}`" in message
+    if tenth == 5:
+        shutil.rmtree(run / "checkpoint")
+        falsum.ok("resume", run)
+        assert path.read_bytes() == whole
+
+
+def test_missing_weights(falsum: Command, run: Path) -> None:
+    (run / "model.safetensors").unlink()
+    assert "model.safetensors does not exist. Restore it" in falsum("evaluate", run).error
+    assert "model.safetensors does not exist. Restore it" in falsum("resume", run).error
+
+
+def test_weights_before_the_first(falsum: Command, graph: Path, tmp_path: Path) -> None:
+    api.Run.create(api.load(graph), api.recipe("default", str(graph), **QUICK), tmp_path / "run")
+    message = falsum("evaluate", tmp_path / "run").error
+    assert "stopped before its first weights were written" in message
+    assert f"falsum resume {tmp_path / 'run'}" in message
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_truncated_checkpoint(falsum: Command, run: Path, tenth: int) -> None:
+    path, weights = run / "checkpoint" / "last.safetensors", (run / "model.safetensors").read_bytes()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * tenth // 10])
+    message = falsum("resume", run).error
+    assert f"{path} cannot be read: it is truncated" in message
+    assert (
+        f"delete {run / 'checkpoint'} to train from the start with `falsum resume {run}`, to the same bits" in message
+    )
+    assert (run / "model.safetensors").read_bytes() == weights
+    if tenth == 5:
+        shutil.rmtree(run / "checkpoint")
+        falsum.ok("resume", run)
+        assert (run / "model.safetensors").read_bytes() == weights
+
+
+def test_weights_of_another_format(falsum: Command, run: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"entities": torch.zeros(24, 8)}, run / "model.safetensors")
+    assert "not written by falsum" in falsum("evaluate", run).error
+    (run / "model.safetensors").write_bytes(b"\x80\x04}.")  # a pickle
+    assert "not written by falsum" in falsum("evaluate", run).error
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("model.dim", 16, "entities was [24, 8] and is [24, 16]"),
+        ("model", "distmult", "model.name was complex and is distmult"),
+        ("model", "tucker", "weights.model.core was not there and is"),
+        ("optimizer", "adam", "optimizer.name was adagrad and is adam"),
+        ("train.batch_size", 10, "train.batch_size was 25 and is 10"),
+        ("train.inverses", False, "relations was [6, 8] and is [3, 8]"),
+        ("noise", "uniform", "updated by rows (see noise, penalty, optimizer.lazy) was [] and is ['entities'"),
+    ],
+)
+def test_a_recipe_that_no_longer_fits(falsum: Command, run: Path, key: str, value: object, expected: str) -> None:
+    recipe = api.read_file(run / "recipe.toml").changed(**{key: value})
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    message = falsum("resume", run).error
+    assert f"does not fit {run / 'recipe.toml'}, which was changed since: " in message
+    assert expected in message
+    assert "Change it back; or delete" in message
+    if "[24" in expected or "[6" in expected:
+        assert "does not fit the recipe beside it" in falsum("evaluate", run).error
+
+
+def test_a_recipe_that_trains_longer_fits(falsum: Command, run: Path) -> None:
+    recipe = api.read_file(run / "recipe.toml").changed(
+        **{"train.epochs": 5, "optimizer.lr": 0.01, "validation.patience": 0}
+    )
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    text = falsum.ok("resume", run)
+    assert "epoch    4" in text
+    assert "all 5 epochs done" in text
+
+
+def _damage_weights(run: Path, value: float) -> None:
+    tensors, about = read_tensors(run / "model.safetensors")
+    tensors["entities"] = torch.full_like(tensors["entities"], value)
+    write_tensors(run / "model.safetensors", tensors, about)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(falsum: Command, run: Path, value: float) -> None:
+    _damage_weights(run, value)
+    before = (run / "protocol.json").read_bytes()
+    for arguments in (["evaluate", run], ["predict", run, "--head", "e0", "--relation", "r0"]):
+        assert "not finite" in falsum(*arguments).error
+    assert (run / "protocol.json").read_bytes() == before
+
+
+def test_a_model_that_says_the_same_of_everything(falsum: Command, run: Path) -> None:
+    _damage_weights(run, 0.0)
+    assert "gives every candidate the same score" in falsum("evaluate", run).error
+
+
+@pytest.mark.parametrize("name", ["graph.json", "entities.parquet", "relations.parquet", "triples.parquet"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "garbage", "folder"])
+def test_a_damaged_graph(falsum: Command, run: Path, name: str, how: str) -> None:
+    path = run / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how != "missing":
+        path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"\xff\x00garbage" * 40)
+    for command in ("evaluate", "resume"):
+        assert name in falsum(command, run).error
+
+
+def test_another_graph_in_the_folder(falsum: Command, run: Path, tmp_path: Path) -> None:
+    other = write_graph(tmp_path / "other", train=facts()[20:], test=facts()[:20])
+    api.train(str(other), "default", folder=tmp_path / "two", **QUICK)
+    shutil.copy(tmp_path / "two" / "triples.parquet", run)
+    assert "is not the one that was trained on" in falsum("evaluate", run).error
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [('{"format": 99}', "later falsum"), ("{}", "tells no format"), ("[1]", "tells no format"), ("{", "damaged")],
+)
+def test_a_folder_of_another_format(falsum: Command, run: Path, content: str, expected: str) -> None:
+    (run / "graph.json").write_text(content)
+    for command in ("resume", "evaluate", "predict", "report"):
+        assert expected in falsum(command, run).error
+
+
+def test_a_graph_json_without_its_keys(falsum: Command, run: Path) -> None:
+    (run / "graph.json").write_text('{"format": 1}')
+    assert "The graph in" in falsum("evaluate", run).error
+
+
+def test_a_recipe_edited_into_nonsense(falsum: Command, run: Path) -> None:
+    (run / "recipe.toml").write_text("model = ")
+    for command in ("resume", "evaluate", "report"):
+        assert "recipe.toml is not a TOML file" in falsum(command, run).error
+
+
+def test_a_lost_environment_is_written_anew(falsum: Command, run: Path) -> None:
+    (run / "environment.json").unlink()
+    weights = (run / "model.safetensors").read_bytes()
+    falsum.ok("evaluate", run)
+    falsum.ok("resume", run)
+    assert (run / "model.safetensors").read_bytes() == weights
+    assert (run / "environment.json").exists()
+    falsum.ok("report", run)
+
+
+@pytest.mark.parametrize("content", ['{"threads": 0}', '{"threads": "two"}', "{}", "[]", "{"])
+def test_a_damaged_environment(falsum: Command, run: Path, content: str) -> None:
+    (run / "environment.json").write_text(content)
+    assert "environment.json" in falsum("resume", run).error
+
+
+@pytest.mark.parametrize("tail", [b'{"epoch": 3, "st', b'{"epoch"', b"\xff\xfe\x00", b"12\n", b"{}\n"])
+def test_metrics_cut_in_a_line(falsum: Command, run: Path, tail: bytes) -> None:
+    path = run / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]) + tail)
+    falsum.ok("report", run)
+    falsum.ok("resume", run)
+    found = api.open_run(run).history()
+    assert found[: len(lines) - 2] == [json.loads(line) for line in lines[:-2]]
+    assert found[-1]["done"] == "all 3 epochs done"
+    assert len(path.read_text().splitlines()) == len(found)
+
+
+@pytest.mark.parametrize("name", ["ranks.parquet", "protocol.json"])
+def test_a_damaged_evaluation(falsum: Command, run: Path, name: str) -> None:
+    (run / name).write_bytes((run / name).read_bytes()[:20])
+    assert name in falsum("report", run).error
+    falsum.ok("evaluate", run)
+    falsum.ok("report", run)
+
+
+# ------------------------------------------------------------------------------------------------------- full disks
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A folder of a disk that holds 400 KiB."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", folder], capture_output=True)
+    if done.returncode:
+        pytest.skip("only root can mount a tiny disk; test_file_size_limit covers the rest")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def fill(ballast: Path) -> None:
+    """Write until the disk is full."""
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 12))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
+def test_full_disk_at_the_start(falsum: Command, graph: Path, full: Path) -> None:
+    (full / "ballast").write_bytes(bytes(full.stat().st_blksize * 98))
+    message = falsum("train", graph, *SETS, "--run", full / "run").error
+    assert "could not be written: " in message
+    assert "No space left on device" in message
+    assert not (full / "run" / "recipe.toml").exists()
+    (full / "ballast").unlink()
+    falsum.ok("train", graph, *SETS, "--run", full / "run")
+
+
+def test_full_disk_while_training(falsum: Command, graph: Path, full: Path, tmp_path: Path) -> None:
+    settings = [*SETS, "--set", "model.dim=256", "--set", "train.epochs=4"]
+    falsum.ok("train", graph, *settings, "--run", tmp_path / "calm")
+    room = sum(path.stat().st_size for path in (tmp_path / "calm").rglob("*") if path.is_file())
+    assert room > 100 << 10
+    (full / "ballast").write_bytes(bytes((400 << 10) - room))
+    message = falsum("train", graph, *settings, "--run", full / "run").error
+    assert "could not be written" in message
+    assert "falsum resume" in message
+    assert not list((full / "run").rglob("*.part"))
+    for path in (full / "run").rglob("*.safetensors"):
+        read_tensors(path)
+    (full / "ballast").unlink()
+    falsum.ok("resume", full / "run")
+    assert (full / "run" / "model.safetensors").read_bytes() == (tmp_path / "calm" / "model.safetensors").read_bytes()
+    assert (full / "run" / "ranks.parquet").read_bytes() == (tmp_path / "calm" / "ranks.parquet").read_bytes()
+
+
+def test_full_disk_while_evaluating(falsum: Command, run: Path, full: Path) -> None:
+    shutil.copytree(run, full / "run")
+    before = (full / "run" / "ranks.parquet").read_bytes()
+    fill(full / "ballast")
+    message = falsum("evaluate", full / "run", "--split", "train").error
+    assert "ranks.parquet could not be written" in message
+    assert (full / "run" / "ranks.parquet").read_bytes() == before
+
+
+LIMITED = """
+import resource, sys
+from falsum.__main__ import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.argv = ["falsum", *sys.argv[1:]]
+main()
+"""
+
+
+def test_file_size_limit(graph: Path, tmp_path: Path) -> None:
+    sets = [*SETS, "--set", "model.dim=512"]
+    command = [sys.executable, "-c", LIMITED, "train", graph, *sets, "--run", tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "model.safetensors could not be written" in done.stderr
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_full_disk_behind_stdout() -> None:
+    with open("/dev/full", "wb") as sink:
+        done = subprocess.run(
+            [sys.executable, "-m", "falsum", "recipes"], stdout=sink, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr == f"Error: Standard output: {os.strerror(errno.ENOSPC)}.\n"
