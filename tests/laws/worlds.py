@@ -20,6 +20,9 @@ from falsum.scan import Scoring, loss
 from falsum.seeds import generator
 from falsum.table import Table
 
+# Threads that wait for each other on a busy machine cost milliseconds per operation of microseconds.
+torch.set_num_threads(1)
+
 # What a constructor needs besides its defaults.
 MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {"tucker": {"relation_dim": 3}, "tucker3": {"relation_dim": 3}}
 

@@ -1,0 +1,264 @@
+"""Training is a function of the recipe: repeated, interrupted and regrouped runs end alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+import torch
+
+from falsum.graph.graph import BOTH_SIDES, Graph
+from falsum.models import MODELS
+from falsum.recipe import Recipe, assemble, read
+from falsum.train import Diverged, Record, Trainer
+from laws import worlds
+
+GRAPH = worlds.graph(11, 3, sizes=(40, 8, 8), seed=2)
+
+
+def recipe(**sections: Any) -> Recipe:
+    train = {"epochs": 4, "batch_size": 9, "precision": "fp32", "device": "cpu", "seed": 7, **sections.pop("train", {})}
+    validation = {"every": 2, **sections.pop("validation", {})}
+    return read({"model": {"name": "complex", "dim": 6}, "train": train, "validation": validation, **sections})
+
+
+UNIFORM = {"name": "uniform", "num": 4}
+RECIPES = {
+    "softmax over all, grouped, dropout": recipe(dropout={"entity": 0.3, "relation": 0.2}, penalty=[{"name": "n3"}]),
+    "softmax over all, both sides joined": recipe(
+        train={"inverses": True}, objective={"name": "softmax", "label_smoothing": 0.1}
+    ),
+    "drawn, row-wise adagrad": recipe(
+        noise=UNIFORM, objective={"name": "negative-sampling"}, penalty=[{"name": "lp", "entity": 0.1}]
+    ),
+    "drawn, dense adam, warm-up": recipe(
+        noise=UNIFORM | {"shared": "batch", "filtered": True},
+        objective={"name": "margin"},
+        optimizer={"name": "adam", "lr": 0.05},
+        schedule={"name": "linear", "epochs": 6, "warmup": 3},
+    ),
+    "tucker with its dropouts and batch norms": recipe(
+        model={"name": "tucker", "dim": 6, "relation_dim": 4},
+        objective={"name": "bce", "label_smoothing": 0.1},
+        optimizer={"name": "adam", "lr": 0.01},
+        train={"inverses": True, "batch_size": 20},
+    ),
+    "self-adversarial rotate, lazy adam, plateau": recipe(
+        model={"name": "rotate", "dim": 6},
+        objective={"name": "self-adversarial", "offset": 6.0},
+        noise=UNIFORM | {"shared": "chunk", "chunk": 4},
+        optimizer={"name": "adam", "lr": 0.1, "lazy": True},
+        schedule={"name": "plateau", "patience": 0, "decay": 0.5},
+        validation={"every": 1, "queries": 5},
+    ),
+    "sgd with a table penalty": recipe(
+        noise=UNIFORM, optimizer={"name": "sgd"}, penalty=[{"name": "table-lp", "entity": 0.01, "relation": 0.1}]
+    ),
+}
+
+
+def timeless(record: Record) -> dict[str, Any]:
+    """A record but for the times."""
+    return {k: v for k, v in dataclasses.asdict(record).items() if k not in ("seconds", "triples_per_second")}
+
+
+def tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.state()[0].items()}
+
+
+def run(settings: Recipe, graph: Graph = GRAPH) -> tuple[Trainer, list[dict[str, Any]]]:
+    trainer = Trainer(assemble(settings, graph))
+    return trainer, [timeless(record) for record in trainer.run()]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name, tensor in a.items():
+        assert torch.equal(tensor, b[name]), name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_same_recipe_ends_at_the_same_bits(name: str) -> None:
+    (one, first), (two, second) = run(RECIPES[name]), run(RECIPES[name])
+    same(tensors(one), tensors(two))
+    assert first == second
+    other, _ = run(RECIPES[name].changed(**{"train.seed": 8}))
+    assert not torch.equal(tensors(one)["weights.entities"], tensors(other)["weights.entities"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_stopped_at_any_record_a_run_goes_on_to_the_same_bits(name: str) -> None:
+    """Inside an epoch, at its end, before and after a validation, and when all is done."""
+    whole, records = run(RECIPES[name])
+    validated = [i + 1 for i, record in enumerate(records) if record["metrics"]]
+    for stop in sorted({0, 1, len(records) // 3, len(records) // 2, *validated}):
+        first = Trainer(assemble(RECIPES[name], GRAPH))
+        told = [timeless(record) for record in itertools.islice(first.run(), stop)]
+        saved, scalars = first.state()
+        saved = {key: value.clone() for key, value in saved.items()}
+        torch.manual_seed(stop)  # nothing rests on the global generator
+        second = Trainer(assemble(RECIPES[name], GRAPH))
+        second.restore(saved, scalars)
+        told += [timeless(record) for record in second.run()]
+        same(tensors(whole), tensors(second))
+        assert told == records
+        assert second.position.history == whole.position.history
+
+
+def test_the_comparison_of_runs_can_fail() -> None:
+    """A run that forgets one scalar of its position does not end alike."""
+    settings = RECIPES["softmax over all, grouped, dropout"]
+    whole, _ = run(settings)
+    first = Trainer(assemble(settings, GRAPH))
+    list(itertools.islice(first.run(), 3))
+    second = Trainer(assemble(settings, GRAPH))
+    second.restore(first.state()[0], {**first.state()[1], "step": 2})
+    for _ in second.run():
+        pass
+    with pytest.raises(AssertionError):
+        same(tensors(whole), tensors(second))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [("softmax", {}), ("softmax", {"label_smoothing": 0.2}), ("negative-sampling", {}), ("bce", {})],
+    ids=worlds.label,
+)
+@pytest.mark.parametrize("inverses", [False, True])
+def test_the_recorded_loss_is_the_oracles_mean_over_triples_and_sides(
+    objective: tuple[str, dict], inverses: bool
+) -> None:
+    """One batch that is the whole graph, at the first weights; grouped or not."""
+    for grouped in (True, False):
+        settings = recipe(
+            objective={"name": objective[0], **objective[1]},
+            train={"batch_size": 100, "epochs": 1, "grouped": grouped, "inverses": inverses},
+            init={"entity": {"name": "normal"}, "relation": {"name": "normal"}},
+        )
+        job = assemble(settings, GRAPH)
+        truth, values = worlds.Oracle("complex", job.scoring), []
+        for side in BOTH_SIDES:
+            query = job.graph.queries(GRAPH.splits["train"], side, grouped=objective[0] == "bce")
+            values += truth.loss(objective, query, job.draw(query, 0))
+        record = next(Trainer(job).run())
+        assert len(values) == 2 * len(GRAPH.splits["train"])
+        assert record.loss == pytest.approx(sum(values) / len(values), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["softmax", "negative-sampling"])
+@pytest.mark.parametrize("inverses", [False, True])
+def test_grouping_and_joining_change_the_cost_and_not_the_step(objective: str, inverses: bool) -> None:
+    ends = []
+    for grouped in (True, False):
+        settings = recipe(
+            objective={"name": objective},
+            optimizer={"name": "sgd", "lr": 0.5},
+            train={"batch_size": 100, "epochs": 3, "grouped": grouped, "inverses": inverses},
+        )
+        trainer, records = run(settings)
+        ends.append((trainer, records[-1]["loss"]))
+    assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-5)
+    for name, weight in tensors(ends[0][0]).items():
+        torch.testing.assert_close(weight, tensors(ends[1][0])[name], rtol=1e-4, atol=1e-5)
+
+
+def test_row_wise_and_dense_updates_train_alike() -> None:
+    settings = RECIPES["drawn, row-wise adagrad"]
+    job = assemble(settings, GRAPH)
+    assert job.row_wise
+    dense = Trainer(dataclasses.replace(assemble(settings, GRAPH), row_wise=frozenset()))
+    for _ in dense.run():
+        pass
+    rows, _ = run(settings)
+    for name in ("weights.entities", "weights.relations"):
+        torch.testing.assert_close(tensors(rows)[name], tensors(dense)[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_step_sees_each_triple_once_an_epoch(name: str) -> None:
+    job = assemble(RECIPES[name], GRAPH)
+    asked: list[tuple[int, ...]] = []
+    real = job.draw
+
+    def draw(query: Any, seed: int) -> Any:
+        row = query.row
+        for anchor, relation, target in zip(query.anchor[row], query.relation[row], query.target, strict=True):
+            asked.append((int(anchor), int(relation), int(target), query.side.value, query.slot.value))
+        return real(query, seed)
+
+    trainer = Trainer(dataclasses.replace(job, draw=draw))
+    for record in trainer.run():
+        if record.epoch == 1:
+            break
+    expected = []
+    for side in BOTH_SIDES:
+        query = job.graph.queries(GRAPH.splits["train"], side, grouped=False)
+        slot = BOTH_SIDES[0] if job.joined else side
+        for anchor, relation, target in zip(query.anchor, query.relation, query.target, strict=True):
+            expected.append((int(anchor), int(relation), int(target), query.side.value, slot.value))
+    assert sorted(asked) == sorted(expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_batches_of_one_triple_train(model: str) -> None:
+    """Grouped queries of a side are then fewer than the steps, so that some batches of it are empty.
+
+    Batch norms are left out: they have no variance to divide by.
+    """
+    options = {"batch_norm": False} if model == "tucker" else {}
+    part = {"name": model, "dim": 4, **options}
+    settings = recipe(model=part, train={"batch_size": 1, "epochs": 1}, validation={"every": 0})
+    _, records = run(settings, worlds.graph(5, 2, sizes=(12, 2, 2)))
+    assert records[-1]["step"] == 12
+
+
+def test_training_learns_what_it_is_given() -> None:
+    """Forty random triples are learnt by heart: nearly every answer first, where chance puts one in eleven."""
+    learnt = Graph("learnt", {**GRAPH.splits, "valid": GRAPH.splits["train"]}, GRAPH.entities, GRAPH.relations, 3)
+    settings = recipe(
+        model={"name": "complex", "dim": 64}, train={"epochs": 60}, optimizer={"name": "adagrad", "lr": 0.5}
+    )
+    _, records = run(settings, learnt)
+    assert [r for r in records if r["metrics"]][-1]["metrics"]["hits@1"] > 0.95
+
+
+# Validation, stopping, divergence
+
+
+def test_validation_comes_when_it_is_due_and_marks_the_best() -> None:
+    _, records = run(recipe(train={"epochs": 5}, validation={"every": 2}))
+    validated = [r for r in records if r["metrics"]]
+    assert [r["epoch"] for r in validated] == [2, 4, 5]
+    best = 0.0
+    for record in validated:
+        assert record["best"] == (record["metrics"]["mrr"] > best)
+        best = max(best, record["metrics"]["mrr"])
+    assert records[-1]["done"] == "all 5 epochs done"
+    assert not any(r["metrics"] for r in run(recipe(validation={"every": 0}))[1])
+
+
+def test_training_stops_when_nothing_gets_better() -> None:
+    """With a learning rate that moves nothing the first validation stays the best."""
+    still = {"optimizer": {"name": "sgd", "lr": 1e-30}}
+    _, records = run(recipe(**still, train={"epochs": 50}, validation={"every": 1, "patience": 3}))
+    assert records[-1]["epoch"] == 4
+    assert "no better validation mrr in 3" in records[-1]["done"]
+    _, records = run(recipe(**still, train={"epochs": 9}, validation={"every": 1, "patience": 0}))
+    assert records[-1]["epoch"] == 9
+    below = {"every": 1, "patience": 0, "floor": 1.1, "floor_epochs": 5}
+    _, records = run(recipe(**still, train={"epochs": 50}, validation=below))
+    assert records[-1]["epoch"] == 6
+    assert "stayed below 1.1" in records[-1]["done"]
+
+
+def test_validation_ranks_a_fixed_sample_on_request() -> None:
+    trainer, _ = run(recipe(validation={"every": 1, "queries": 3}, optimizer={"name": "sgd", "lr": 1e-30}))
+    assert len(set(trainer.position.history)) == 1
+
+
+def test_a_loss_that_explodes_ends_the_run_with_advice() -> None:
+    settings = recipe(optimizer={"name": "sgd", "lr": 1e30}, objective={"name": "negative-sampling"})
+    with pytest.raises(Diverged, match=r"lower optimizer\.lr"):
+        run(settings)
