@@ -1,0 +1,251 @@
+"""A recipe is its file: written and read back it is the same, and what is wrong in it is named with what is legal."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from falsum import recipes
+from falsum.errors import UserError
+from falsum.models import MODELS
+from falsum.recipe import FAMILIES, Recipe, assemble, build, options, parse_setting, read, read_file
+from laws import worlds
+
+MODEL = {"name": "complex", "dim": 8}
+# Where a member of a family stands in a recipe.
+PLACES: dict[str, Any] = {
+    "model": lambda part: {"model": part},
+    "noise": lambda part: {"model": MODEL, "noise": part},
+    "objective": lambda part: {"model": MODEL, "objective": part},
+    "penalty": lambda part: {"model": MODEL, "penalty": [part]},
+    "optimizer": lambda part: {"model": MODEL, "optimizer": part},
+    "schedule": lambda part: {"model": MODEL, "schedule": part},
+    "init": lambda part: {"model": MODEL, "init": {"entity": part, "parameters": part}},
+}
+MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
+
+
+def whole(family: str, name: str) -> dict[str, Any]:
+    """A recipe with one member of one family in it."""
+    return PLACES[family]({"name": name, "dim": 8} if family == "model" else {"name": name})
+
+
+def test_every_family_has_a_place() -> None:
+    assert set(PLACES) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids="-".join)
+def test_written_and_read_a_recipe_is_the_same(member: tuple[str, str], tmp_path: Path) -> None:
+    recipe = read(whole(*member))
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe.to_toml())
+    assert read_file(path) == recipe
+    assert read_file(path).to_toml() == recipe.to_toml()
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids="-".join)
+def test_every_setting_of_a_member_is_written_out(member: tuple[str, str]) -> None:
+    """The file is enough to rerun when a later version has other defaults; only None, which TOML lacks, is left out."""
+    text = tomllib.loads(read(whole(*member)).to_toml())
+    family, name = member
+    part = {"penalty": lambda: text["penalty"][0], "init": lambda: text["init"]["entity"]}.get(
+        family, lambda: text.get(family)
+    )()
+    fields = options(family, name).model_fields
+    for key, field in fields.items():
+        assert key in part or field.default is None
+
+
+@pytest.mark.parametrize("member", [m for m in MEMBERS if m[0] != "init"], ids="-".join)
+def test_every_member_is_built_from_its_part(member: tuple[str, str]) -> None:
+    recipe = read(whole(*member))
+    part = recipe.penalty[0] if member[0] == "penalty" else getattr(recipe, member[0])
+    assert type(build(member[0], part)) is FAMILIES[member[0]][member[1]]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("inverses", [True, False])
+def test_every_model_is_assembled_on_a_graph(model: str, inverses: bool) -> None:
+    g = worlds.graph()
+    job = assemble(read({"model": {"name": model, "dim": 8}, "train": {"inverses": inverses, "device": "cpu"}}), g)
+    assert job.scoring.entities.weight.shape == (7, 8)
+    assert job.scoring.relations.weight.shape == (4 if inverses else 2, job.scoring.model.relation_width)
+    assert job.graph.has_inverses == inverses
+    for weight in (job.scoring.entities.weight, job.scoring.relations.weight, *job.scoring.model.parameters()):
+        assert torch.isfinite(weight).all()
+
+
+def test_initial_weights_follow_the_seed_of_the_recipe() -> None:
+    g, recipe = worlds.graph(), read({"model": MODEL, "train": {"device": "cpu"}})
+    one, two = assemble(recipe, g), assemble(recipe, g)
+    other = assemble(recipe.changed(**{"train.seed": 1}), g)
+    assert torch.equal(one.scoring.entities.weight, two.scoring.entities.weight)
+    assert not torch.equal(one.scoring.entities.weight, other.scoring.entities.weight)
+    assert not torch.equal(one.scoring.entities.weight[:2], one.scoring.relations.weight)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_named_recipes_survive_their_file(name: str) -> None:
+    recipe = recipes.recipe(name, worlds.graph(40, 3, sizes=(200, 20, 20)))
+    assert read(tomllib.loads(recipe.to_toml())) == recipe
+
+
+# What is wrong is named, with what is legal
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({}, ["'model' is required"]),
+        ({"model": MODEL, "modell": 1}, ["unknown key 'modell'", "legal keys", "model", "objective", "train"]),
+        ({"model": MODEL, "train": {"epoch": 1}}, ["'train.epoch'", "epochs", "batch_size", "inverses"]),
+        ({"model": {"name": "distmul", "dim": 8}}, ["'distmul' is no model", *MODELS]),
+        ({"model": {"dim": 8}}, ["None is no model", *MODELS]),
+        ({"model": {"name": ["complex"], "dim": 8}}, ["is no model", *MODELS]),
+        ({"model": {"name": "complex"}}, ["model", "'dim' is required"]),
+        ({"model": MODEL | {"width": 3}}, ["unknown key 'width'", "legal keys: dim"]),
+        ({"model": MODEL | {"dim": "wide"}}, ["model", "dim", "integer", "'wide'"]),
+        ({"model": {"name": "rotate", "dim": 7}}, ["model", "dim must be even, got 7"]),
+        ({"model": MODEL, "noise": {"name": "uniform", "num": 0}}, ["noise", "at least 1"]),
+        ({"model": MODEL, "noise": {"name": "uniform", "shared": "all"}}, ["shared", "'query', 'batch' or 'chunk'"]),
+        ({"model": MODEL, "objective": {"name": "softmax", "label_smoothing": 1.0}}, ["label_smoothing", "[0, 1)"]),
+        ({"model": MODEL, "penalty": [{"name": "n3", "wait": 1}]}, ["penalty.0", "'wait'", "legal keys: weight"]),
+        ({"model": MODEL, "optimizer": "adam"}, ["optimizer", "'adam'"]),
+        ({"model": MODEL, "init": {"entity": {"name": "normal", "seed": 1}}}, ["'seed'", "legal keys: std"]),
+        ({"model": MODEL, "dropout": {"entity": 1.0}}, ["dropout.entity", "less than 1"]),
+        ({"model": MODEL, "train": {"epochs": 0}}, ["train.epochs", "greater than or equal to 1", "got 0"]),
+        ({"model": MODEL, "validation": {"metric": "auc"}}, ["validation.metric", "'mrr'", "'auc'"]),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[0],
+)
+def test_errors_name_the_key_and_what_is_legal(values: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        read(values, where="my.toml")
+    assert "my.toml" in str(error.value)
+    for part in parts:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids="-".join)
+def test_unknown_options_of_every_member_list_its_options(member: tuple[str, str]) -> None:
+    values = whole(*member)
+    part = {"penalty": lambda: values["penalty"][0], "init": lambda: values["init"]["entity"]}.get(
+        member[0], lambda: values[member[0]]
+    )()
+    part["no_such_option"] = 1
+    with pytest.raises(UserError, match="no_such_option") as error:
+        read(values)
+    for key in options(*member).model_fields:
+        assert key in str(error.value)
+
+
+def test_files_that_are_no_toml_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("model = [")
+    with pytest.raises(UserError, match="not a TOML file"):
+        read_file(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="not a TOML file"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("dim", [0, -4])
+@pytest.mark.parametrize("model", MODELS)
+def test_dims_that_are_no_widths_are_refused(model: str, dim: int) -> None:
+    with pytest.raises(UserError, match="dim"):
+        read({"model": {"name": model, "dim": dim}})
+
+
+def test_noise_that_does_not_fit_the_graph_is_an_error_for_people() -> None:
+    recipe = read({"model": MODEL, "noise": {"name": "uniform", "num": 50, "replacement": False}})
+    with pytest.raises(UserError, match="does not fit this graph"):
+        assemble(recipe, worlds.graph())
+
+
+def test_devices_that_are_not_there_are_named() -> None:
+    with pytest.raises(UserError, match=r"train\.device"):
+        assemble(read({"model": MODEL, "train": {"device": "abacus"}}), worlds.graph())
+
+
+# Changing one setting
+
+
+def test_changes_by_dotted_key() -> None:
+    recipe = read({"model": MODEL, "penalty": [{"name": "n3", "weight": 0.1}]})
+    changed = recipe.changed(
+        **{"model.dim": 16, "train.seed": 3, "penalty.0.weight": 0.2, "init.entity.gain": 2.0, "name": "mine"}
+    )
+    assert (changed.model["dim"], changed.train.seed, changed.name) == (16, 3, "mine")
+    assert changed.penalty == [{"name": "n3", "weight": 0.2}]
+    assert changed.init.entity == {"name": "xavier_normal", "gain": 2.0}
+    assert recipe == read({"model": MODEL, "penalty": [{"name": "n3", "weight": 0.1}]})
+    assert recipe.changed() == recipe
+
+
+def test_another_member_starts_from_its_own_defaults() -> None:
+    recipe = read({"model": MODEL, "optimizer": {"name": "adagrad", "lr": 0.3, "initial": 0.1}})
+    for key in ("optimizer", "optimizer.name"):
+        assert recipe.changed(**{key: "adam"}) == read({"model": MODEL, "optimizer": {"name": "adam"}})
+
+
+def test_another_model_keeps_the_dim() -> None:
+    assert read({"model": MODEL}).changed(model="rotate").model == {"name": "rotate", "dim": 8}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("modell.dim", 3, ["'modell'", "model", "objective"]),
+        ("model.dimm", 3, ["'dimm'", "dim"]),
+        ("train.epochs.more", 3, ["train.epochs.more"]),
+        ("penalty.weight", 3, ["penalty.0.weight"]),
+        ("penalty.7.weight", 3, ["penalty.7.weight"]),
+        ("nothing", 3, ["'nothing'", "model", "objective"]),
+        ("noise", "unifrom", ["'unifrom'", "all", "uniform"]),
+    ],
+)
+def test_changes_that_mean_nothing_are_errors_for_people(key: str, value: Any, parts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        read({"model": MODEL, "penalty": [{"name": "n3"}]}).changed(**{key: value})
+    for part in parts:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model.dim=256", ("model.dim", 256)),
+        ("optimizer.lr = 1e-3", ("optimizer.lr", 1e-3)),
+        ("train.inverses=true", ("train.inverses", True)),
+        ("model=rotate", ("model", "rotate")),
+        ('name="a=b"', ("name", "a=b")),
+        ("name=a=b", ("name", "a=b")),
+        ('penalty=[{name = "n3"}]', ("penalty", [{"name": "n3"}])),
+        ("name=", ("name", "")),
+    ],
+)
+def test_settings_are_parsed_as_toml_or_kept_as_text(text: str, expected: tuple[str, Any]) -> None:
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("text", ["model.dim", "=3", "  =3", ""])
+def test_settings_without_a_key_or_value_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="key=value"):
+        parse_setting(text)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(seed=st.integers(0, 2**31), lr=st.floats(1e-8, 10), name=NAMES)
+@settings(max_examples=50, deadline=None)
+def test_numbers_and_names_survive_the_file(seed: int, lr: float, name: str) -> None:
+    recipe = read({"name": name, "model": MODEL, "train": {"seed": seed}, "optimizer": {"name": "adam", "lr": lr}})
+    again: Recipe = read(tomllib.loads(recipe.to_toml()))
+    assert again == recipe
