@@ -50,6 +50,7 @@ def rows(text: str) -> list[list[str]]:
 def test_train_to_report(falsum: Command, graph: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     text = falsum.ok("train", graph, *SETS, "--run", folder)
+    assert text.startswith("small: 3-column TSV")
     assert f"run folder: {folder}" in text
     assert "epoch    3" in text
     assert "all 3 epochs done" in text
@@ -170,6 +171,13 @@ def test_labels_are_printed_as_they_are(falsum: Command, tmp_path: Path) -> None
     assert "[red]:dog:" in falsum.ok("graph", graph)
     assert "[bold]x[/]" in falsum.ok("predict", run, "--relation=-r", "--head=-dash", "-k", "100")
     falsum.ok("report", run)
+
+
+def test_long_labels_are_not_cut_where_nobody_looks(falsum: Command, tmp_path: Path) -> None:
+    long = "http://example.org/" + "x" * 300
+    graph = write_graph(tmp_path / "g", train=[(long, "r", "a"), ("a", "r", "b")])
+    falsum.ok("train", graph, *SETS, "--run", tmp_path / "run")
+    assert long in falsum.ok("predict", tmp_path / "run", "--head", "a", "--relation", "r")
 
 
 def test_several_runs_in_one_report(falsum: Command, trained: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -34,8 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-# No emoji: a label may hold ":cat:".
-out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+# No emoji: a label may hold ":cat:". No width where nobody looks: a label cut in two lines could not be searched for.
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
@@ -200,12 +201,16 @@ def train(
 
 def _load(name: str) -> Graph:
     """Load a graph and say how it was read; a download shows its progress."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=out, transient=True) as bar:
+    hidden = not out.is_terminal
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=out, transient=True, disable=hidden) as bar:
         tasks: dict[str, Any] = {}
 
         def progress(file: str, done: int, total: int | None) -> None:
-            task = tasks.setdefault(file, bar.add_task(file, total=total))
-            bar.update(task, completed=done, total=total)
+            if file not in tasks:
+                tasks[file] = bar.add_task(escape(file), total=total)
+                if hidden:
+                    out.print(f"fetching {file}", markup=False)
+            bar.update(tasks[file], completed=done, total=total)
 
         graph = load(name, progress=progress)
     out.print(f"{graph.name}: {graph.source}", markup=False)
