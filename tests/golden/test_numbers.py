@@ -1,0 +1,291 @@
+"""Numbers worked out by hand, one at least for every member of every family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from falsum.graph.graph import Graph, Pairs, Query, Side
+from falsum.metrics import metrics
+from falsum.models import MODELS, Relations
+from falsum.noise import NOISES
+from falsum.objectives import OBJECTIVES
+from falsum.objectives.penalties import PENALTIES, Factors
+from falsum.optim import OPTIMIZERS, SCHEDULES, Updater
+from falsum.protocol import PROTOCOLS, evaluate
+from falsum.ranking import rank
+from falsum.scan import Scoring
+from falsum.table import INITIALIZERS, Table
+
+
+def real(*rows: Any) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+# Scores: model, settings, core, h, r, t, score
+CORE = [[1, 0], [0, 1], [1, 1], [2, 0]]
+SCORES: list[tuple[str, dict[str, Any], Any, Sequence[float], Sequence[float], Sequence[float], float]] = [
+    # 1 * 2 * 3 + 2 * (-1) * 5
+    ("distmult", {}, None, (1, 2), (2, -1), (3, 5), -4),
+    # (1 + 2i)(3 - i) = 5 + 5i, times conj(2 + 5i) is 10 - 25i + 10i + 25 = 35 - 15i
+    ("complex", {}, None, (1, 2), (3, -1), (2, 5), 35),
+    # The head half of h and the tail half of t: 1 * 2 * 5, the 9 and the 8 are not read
+    ("cp", {}, None, (1, 9), (2,), (8, 5), 10),
+    # (1, -1) [[1, 2], [3, 4]] = (-2, -2), times (2, 5)
+    ("rescal", {}, None, (1, -1), (1, 2, 3, 4), (2, 5), -14),
+    # core (2, 3) = [[2, 3], [5, 4]], (1, -1) times it is (-3, -1), times (2, 5)
+    ("tucker3", {"relation_dim": 2}, CORE, (1, -1), (2, 3), (2, 5), -11),
+    # The same, and two batch norms that have seen nothing: each divides by sqrt(1 + 1e-5)
+    ("tucker", {"relation_dim": 2}, CORE, (1, -1), (2, 3), (2, 5), -11 / 1.00001),
+    ("tucker", {"relation_dim": 2, "batch_norm": False}, CORE, (1, -1), (2, 3), (2, 5), -11),
+    # (1, 2) + (3, -1) - (2, 5) = (2, -4)
+    ("transe", {}, None, (1, 2), (3, -1), (2, 5), -6),
+    ("transe-l2", {}, None, (1, 2), (3, -1), (2, 5), -math.sqrt(20)),
+    # A quarter turn takes 1 + 2i to -2 + i, from which 1 + 5i is 3 + 4i away
+    ("rotate", {}, None, (1, 2), (math.pi / 2,), (1, 5), -5),
+]
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize(("name", "settings", "core", "h", "r", "t", "expected"), SCORES)
+def test_scores(
+    name: str,
+    settings: dict[str, Any],
+    core: Any,
+    h: Sequence[float],
+    r: Sequence[float],
+    t: Sequence[float],
+    expected: float,
+    side: Side,
+) -> None:
+    model = MODELS[name](2, **settings).double().eval()
+    if core is not None:
+        with torch.no_grad():
+            model.core.copy_(real(*core))
+    anchor, candidate = (real(h), real(t)) if side is Side.TAIL else (real(t), real(h))
+    vector = model.query(anchor, Relations(real(r), torch.tensor([0])), side)
+    assert model.compare(vector, candidate).item() == pytest.approx(expected, rel=1e-12)
+
+
+# Objectives. The target scores ln 2, the candidates ln 3, ln 1 and ln 1/2: e^s are 2 and 3, 1, 1/2, their sum 6.5.
+# sp(x) = ln(1 + e^x), so sp(-ln 2) = ln 1.5 and sp of the candidates is ln 4, ln 2, ln 1.5.
+OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
+    # ln(6.5 / 2)
+    ("softmax", {}, 1.178654996342),
+    # ln 6.5 - 0.7 ln 2 - 0.1 (ln 3 + ln 1 + ln 0.5)
+    ("softmax", {"label_smoothing": 0.3}, 1.346052639699),
+    # ln 6.5 - 0.7 ln 2 - 0.075 ln(2 * 3 * 1 * 0.5)
+    ("softmax", {"label_smoothing": 0.3, "spread": "all"}, 1.304203228860),
+    # ln(1.5 * 4 * 2 * 1.5)
+    ("negative-sampling", {}, 2.890371757896),
+    # ln 1.5 + ln(4 * 2 * 1.5) / 3
+    ("negative-sampling", {"reduction": "mean"}, 1.233767324704),
+    # Scores doubled under the exponential: ln(1 + 1/4) + ln 7 + ln 3 + ln 2
+    ("negative-sampling", {"offset": math.log(2)}, 3.960813169598),
+    # Weights 3, 1, 1/2 over 4.5: ln 1.5 + 2/3 ln 4 + 2/9 ln 2 + 1/9 ln 1.5
+    ("self-adversarial", {}, 1.528745734325),
+    # Equal weights: the mean
+    ("self-adversarial", {"inverse_temperature": 0.0}, 1.233767324704),
+    # Mean over four labels: ln(1.5 * 4 * 2 * 1.5) / 4
+    ("bce", {}, 0.722592939474),
+    # Labels 0.85 and 0.05: (ln(3 * 4 * 2 * 1.5) - 0.85 ln 2 - 0.05 (ln 3 + ln 1 + ln 0.5)) / 4
+    ("bce", {"label_smoothing": 0.2}, 0.743517644894),
+    # (1 + ln 1.5) + (1 - ln 2) + max(0, 1 - ln 4) with ln 4 > 1
+    ("margin", {}, 1.712317927548),
+    ("margin", {"reduction": "mean"}, 0.570772642516),
+    # ln(1 + 3/2) + ln(1 + 1/2) + ln(1 + 1/4)
+    ("soft-margin", {}, 1.544899391297),
+    ("soft-margin", {"reduction": "mean"}, 0.514966463766),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "expected"), OBJECTIVE_VALUES)
+def test_objectives(name: str, settings: dict[str, Any], expected: float) -> None:
+    objective = OBJECTIVES[name](**settings)
+    positive, candidates = real(math.log(2)), [math.log(3), 0.0, math.log(0.5)]
+    scores = real([math.log(2), *candidates] if objective.includes_target else candidates)
+    value = objective.finish(positive, torch.tensor([0]), objective.fold(scores, positive))
+    assert value.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_binary_value_of_a_query_is_shared_by_its_targets() -> None:
+    """Targets ln 2, ln 3, candidates ln 1, ln 1/2: (ln 1.5 + ln 4/3 + ln 2 + ln 1.5) / 4 = ln 6 / 4, half each."""
+    objective = OBJECTIVES["bce"]()
+    positive = real(math.log(2), math.log(3))
+    state = objective.fold(real([0.0, math.log(0.5)]), positive)
+    value = objective.finish(positive, torch.tensor([0, 0]), state)
+    assert value.tolist() == pytest.approx([math.log(6) / 8] * 2, rel=1e-12)
+
+
+# Penalties of anchor (1, -2), relation (3, 0), target (2, 2), query (4, -1). Cubes: 9, 27, 16. Squares of target and
+# query: 8, 17.
+PENALTY_VALUES: list[tuple[str, dict[str, float], str, float]] = [
+    # 0.3 / 3 * (9 + 16) + 0.6 / 3 * 27
+    ("lp", {"p": 3.0, "entity": 0.3, "relation": 0.6}, "distmult", 7.9),
+    # 0.5 / 2 * (5 + 8)
+    ("lp", {"p": 2.0, "entity": 0.5}, "distmult", 3.25),
+    ("n3", {"weight": 0.1}, "distmult", 5.2),
+    # Moduli sqrt 5, 3, sqrt 8: 0.1 (5^1.5 + 27 + 8^1.5)
+    ("n3", {"weight": 0.1}, "complex", 6.080775688547),
+    ("dura", {"weight": 0.5}, "distmult", 12.5),
+    # 0.5 (0.5 * 8 + 1.5 * 17)
+    ("dura", {"weight": 0.5, "norms": 0.5, "products": 1.5}, "distmult", 14.75),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "model", "expected"), PENALTY_VALUES)
+def test_penalties(name: str, settings: dict[str, float], model: str, expected: float) -> None:
+    one = torch.tensor([0])
+    factors = Factors(
+        anchor=real((1, -2)),
+        relation=real((3, 0)),
+        target=real((2, 2)),
+        row=one,
+        relation_row=one,
+        moduli=MODELS[model](2).moduli,
+        query=lambda: real((4, -1)),
+    )
+    assert PENALTIES[name](**settings)(factors).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_penalty_of_tables() -> None:
+    """0.5 / 2 * (1 + 4 + 9 + 0) + 1 / 2 * 4."""
+    penalty = PENALTIES["table-lp"](p=2.0, entity=0.5, relation=1.0)
+    assert penalty.total(real((1, -2), (3, 0)), real((2,))).item() == pytest.approx(5.5, rel=1e-12)
+
+
+# Optimizers: from 0, gradients 1 and 2.
+OPTIMIZER_VALUES: list[tuple[str, dict[str, Any], float]] = [
+    # -1 / sqrt 1 - 2 / sqrt(1 + 4)
+    ("adagrad", {"lr": 1.0, "eps": 0.0}, -1.894427191),
+    # Moments 0.5, 0.5 become 1.25 and 2.25, corrected by 0.5 and then 0.75: -1 - (5/3) / sqrt 3
+    ("adam", {"lr": 1.0, "beta1": 0.5, "beta2": 0.5, "eps": 0.0}, -1.962250448649),
+    ("adam", {"lr": 1.0, "beta1": 0.5, "beta2": 0.5, "eps": 0.0, "lazy": True}, -1.962250448649),
+    ("sgd", {"lr": 0.5}, -1.5),
+]
+
+
+@pytest.mark.parametrize("rows", [frozenset(), frozenset({"w"})], ids=["dense", "row-wise"])
+@pytest.mark.parametrize(("name", "settings", "expected"), OPTIMIZER_VALUES)
+def test_optimizers(name: str, settings: dict[str, Any], expected: float, rows: frozenset[str]) -> None:
+    weight = torch.nn.Parameter(real((0.0,)))
+    updater = Updater(OPTIMIZERS[name](**settings), {"w": weight}, rows)
+    for grad in (1.0, 2.0):
+        weight.grad = real((grad,))
+        updater.step(1.0, {"w": torch.tensor([0])})
+    assert weight.item() == pytest.approx(expected, rel=1e-9)
+
+
+SCHEDULE_VALUES: list[tuple[str, dict[str, Any], tuple[int, float, list[float]], float]] = [
+    ("constant", {"warmup": 8}, (1, 0.1, []), 0.25),
+    # Best 0.5, then two without a gain of 10 %: one cut; 0.6 gains, two more: another
+    ("plateau", {"decay": 0.1, "patience": 1, "threshold": 0.1}, (9, 9.0, [0.5, 0.5, 0.54, 0.6, 0.1, 0.6]), 0.01),
+    ("step", {"every": 10, "decay": 0.5}, (99, 39.9, []), 0.125),
+    # Three quarters of the way from 1 to 0.2
+    ("linear", {"epochs": 40, "last": 0.2}, (99, 30.0, []), 0.4),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "place", "expected"), SCHEDULE_VALUES)
+def test_schedules(
+    name: str, settings: dict[str, Any], place: tuple[int, float, list[float]], expected: float
+) -> None:
+    assert SCHEDULES[name](**settings).factor(*place) == pytest.approx(expected, rel=1e-12)
+
+
+# Initialisers of a (1, 2) table with seed 0, from which torch draws N(0, 1) 1.540996, -0.293429 and
+# U(0, 1) 0.496257, 0.768222. Xavier: rows + width = 3.
+INITIAL_VALUES: list[tuple[str, dict[str, float], list[float]]] = [
+    ("normal", {"std": 2.0}, [3.081992, -0.586858]),
+    ("uniform", {"low": -1.0, "high": 3.0}, [0.985026, 2.072887]),
+    ("xavier_normal", {}, [1.540996 * math.sqrt(2 / 3), -0.293429 * math.sqrt(2 / 3)]),
+    ("xavier_uniform", {"gain": 2.0}, [-0.007487 * 2 * math.sqrt(2), 0.536444 * 2 * math.sqrt(2)]),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "expected"), INITIAL_VALUES)
+def test_initialisers(name: str, settings: dict[str, float], expected: list[float]) -> None:
+    weight = torch.empty(1, 2)
+    INITIALIZERS[name](weight, 0, **settings)
+    assert weight[0].tolist() == pytest.approx(expected, abs=3e-6)
+
+
+# Seven entities, one triple (0, 0, 1) in training, asked for its tail twice.
+SMALL = Graph("small", {"train": torch.tensor([[0, 0, 1]])}, pl.Series([*"abcdefg"]), pl.Series(["r"]), 1)
+NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | None]] = [
+    ("all", {}, range(7), None),
+    ("all", {"filtered": True}, range(7), Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))),
+    # The stream of torch's generator at seed 5 begins 1, 5, 2, 3, 6, 1 in seven
+    ("uniform", {"num": 3}, [[1, 5, 2], [3, 6, 1]], None),
+    ("uniform", {"num": 6, "shared": "batch"}, [[1, 5, 2, 3, 6, 1]], None),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "ids", "drop"), NOISE_VALUES)
+def test_noises(name: str, settings: dict[str, Any], ids: range | list[list[int]], drop: Pairs | None) -> None:
+    zero, rows = torch.zeros(2, dtype=torch.int64), torch.arange(2)
+    query = Query(zero, zero, zero + 1, rows, torch.ones(2), Side.TAIL, Side.TAIL)
+    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu"))(query, 5)
+    drawn = candidates.ids.tolist() if isinstance(candidates.ids, torch.Tensor) else candidates.ids
+    assert drawn == ids
+    assert (candidates.drop is None) == (drop is None)
+    if drop is not None:
+        assert [part.tolist() for part in candidates.drop] == [part.tolist() for part in drop]
+
+
+# A graph of six triples that can be ranked on paper
+
+
+def test_the_ranks_of_six_triples() -> None:
+    """DistMult with one number per row: a = 1, b = 2, c = 3, d = -1, and r = 1, so s(x, r, y) = x y.
+
+    Test triple (a, r, b). Tail: (a, ?) scores 1, 2, 3, -1 over a, b, c, d, so b is second to c, and first once the
+    known (a, r, c) is filtered. Head: (?, b) scores 2, 4, 6, -2, so a is third, and second once (c, r, b) is filtered.
+    Test triple (d, r, d). Tail: -1, -2, -3, 1, first of 4. Head: the same, first; (a, r, d) is filtered, 3 are left.
+    """
+    splits = {
+        "train": torch.tensor([[0, 0, 2], [2, 0, 1], [0, 0, 3]]),
+        "valid": torch.tensor([[1, 0, 0]]),
+        "test": torch.tensor([[0, 0, 1], [3, 0, 3]]),
+    }
+    g = Graph("six", splits, pl.Series([*"abcd"]), pl.Series(["r"]), 1)
+    entities, relations = Table(4, 1), Table(1, 1)
+    with torch.no_grad():
+        entities.weight.copy_(torch.tensor([[1.0], [2.0], [3.0], [-1.0]]))
+        relations.weight.fill_(1.0)
+    parts = Scoring(entities, relations, MODELS["distmult"](1).eval())
+    frame = rank(parts, g, splits["test"]).frame.sort("head", "side")
+    # Order: (a r b) head, tail; (d r d) head, tail. Known tails of a are b, c and d: only a and b are candidates there.
+    assert frame["greater"].to_list() == [1, 0, 0, 0]
+    assert frame["equal"].to_list() == [0, 0, 0, 0]
+    assert frame["candidates"].to_list() == [3, 2, 3, 4]
+    values = evaluate(parts, g, "test", PROTOCOLS["falsum"]).metrics()
+    # Chance ranks 2, 1.5, 2, 2.5 on average, 2 in the mean: amri = 1 - 0.25 / 1
+    assert values == pytest.approx(
+        {"mrr": 0.875, "hits@1": 0.75, "hits@3": 1, "hits@10": 1, "mr": 1.25, "amri": 0.75}, rel=1e-12
+    )
+    raw = evaluate(parts, g, "test", PROTOCOLS["raw"])
+    assert raw.frame.sort("head", "side")["greater"].to_list() == [2, 1, 0, 0]
+    assert metrics(raw.frame)["mrr"] == pytest.approx((1 / 3 + 1 / 2 + 1 + 1) / 4, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("family", "cases"),
+    [
+        (MODELS, {case[0] for case in SCORES}),
+        (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
+        (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
+        (NOISES, {case[0] for case in NOISE_VALUES}),
+        (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),
+        (SCHEDULES, {case[0] for case in SCHEDULE_VALUES}),
+        (INITIALIZERS, {case[0] for case in INITIAL_VALUES}),
+    ],
+    ids=["models", "objectives", "penalties", "noises", "optimizers", "schedules", "initialisers"],
+)
+def test_every_member_has_a_golden_case(family: dict[str, Any], cases: set[str]) -> None:
+    assert set(family) == cases
