@@ -17,7 +17,7 @@ from falsum.errors import UserError
 from falsum.files import whole
 from falsum.graph.graph import Graph, Query, Side
 from falsum.models.base import dot
-from falsum.ranking import score_matrix
+from falsum.ranking import candidate_table, score_matrix
 from falsum.scan import Scoring, encode, gather
 
 Known = Literal["mark", "drop"]
@@ -111,7 +111,7 @@ def entity_scores(graph: Graph, scoring: Scoring, anchor: int, relation: int, si
     asked, way = graph.ask(torch.tensor([relation]), side)
     none = torch.zeros(0, dtype=torch.int64)
     query = Query(torch.tensor([anchor]), asked, none, none, torch.zeros(0), way, side)
-    return _finite(score_matrix(scoring, query.to(scoring.entities.weight.device))[0].cpu())
+    return _finite(score_matrix(scoring, candidate_table(scoring), query.to(scoring.entities.weight.device))[0].cpu())
 
 
 def relation_scores(graph: Graph, scoring: Scoring, head: int, tail: int) -> Tensor:

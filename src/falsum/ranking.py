@@ -59,6 +59,7 @@ def rank(
     masked = unseen(graph).to(device) if seen_only else None
     frames = []
     done = 0
+    table = candidate_table(scoring)
     for side in sides:
         answers = graph.answers(filter_splits, side).to(device)
         query = graph.queries(triples, side, grouped=True).to(device)
@@ -66,7 +67,7 @@ def rank(
         blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.no_grad():
             for rows in torch.arange(len(query), device=device).split(size):
-                counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance)
+                counts = _rank_block(scoring, table, query.select(rows), answers, masked, tolerance)
                 blocks.append(counts)
                 done += len(counts[0])
                 progress(done)
@@ -89,22 +90,33 @@ def _frame(graph: Graph, query: Query, side: Side, greater: Tensor, equal: Tenso
     return frame.with_columns(side=pl.lit(side.value))
 
 
-def score_matrix(scoring: Scoring, query: Query) -> Tensor:
-    """(b, E) fp32 scores of all entities: for ranking and answers. The model must be in eval mode."""
-    vector = encode(scoring, query, gather(scoring, query), 0)
+def candidate_table(scoring: Scoring) -> Tensor:
+    """The entity table as `score_matrix` wants it: in whole tiles for inner products. A copy where E is ragged."""
     weight = scoring.entities.weight.detach()
+    ragged = -len(weight) % TILE if scoring.model.compare is dot else 0
+    return pad(weight, (0, 0, 0, ragged)) if ragged else weight
+
+
+def score_matrix(scoring: Scoring, table: Tensor, query: Query) -> Tensor:
+    """(b, E) scores of all entities: for ranking and answers. table: of `candidate_table`. Needs eval mode."""
+    vector = encode(scoring, query, gather(scoring, query), 0)
     compare: Compare = scoring.model.compare
     if compare is dot:
-        return dot(vector, pad(weight, (0, 0, 0, -len(weight) % TILE)))[:, : len(weight)]
+        return dot(vector, table)[:, : len(scoring.entities.weight)]
     size = block_size(compare, vector)
-    return torch.cat([scores_of(compare, vector, rows, torch.float32) for rows in weight.split(size)], 1)
+    return torch.cat([scores_of(compare, vector, rows, table.dtype) for rows in table.split(size)], 1)
 
 
 def _rank_block(
-    scoring: Scoring, query: Query, answers: Answers, masked: Tensor | None, tolerance: tuple[float, float]
+    scoring: Scoring,
+    table: Tensor,
+    query: Query,
+    answers: Answers,
+    masked: Tensor | None,
+    tolerance: tuple[float, float],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(greater, equal, rivals), each (t,), of the targets of a few queries."""
-    scores = score_matrix(scoring, query)
+    scores = score_matrix(scoring, table, query)
     # The answer's score is read from the matrix of its rivals: another operation would differ in the last bits.
     positive = scores[query.row, query.target]
     finite = torch.isfinite(scores.sum(1)).all() if scores.numel() else True
@@ -117,7 +129,9 @@ def _rank_block(
     low, high = positive - slack, positive + slack
     if masked is not None:
         scores[:, masked] = -torch.inf
-    above, within = _count_fused(scores, query.row, low, high)
+    # As many targets at a time as queries: without a compiler each gets a copy of its query's scores.
+    parts = zip(*(x.split(max(1, len(query))) for x in (query.row, low, high)), strict=True)
+    above, within = (torch.cat(counts) for counts in zip(*(_count_fused(scores, *p) for p in parts), strict=True))
     everyone = scores.shape[1] - (0 if masked is None else int(masked.sum()))
     known = answers.of(query.anchor[query.row], query.relation[query.row])
     other = known.entity != query.target[known.row]

@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.models import MODELS, ScoreModel
+from falsum.models.base import dot
 from falsum.noise import NOISES, All
 from falsum.objectives import OBJECTIVES
-from falsum.objectives.penalties import PENALTIES, TableLp
+from falsum.objectives.penalties import PENALTIES, Dura, TableLp
 from falsum.optim import OPTIMIZERS, SCHEDULES, Adam
 from falsum.scan import Scoring
 from falsum.seeds import derive
@@ -160,6 +161,18 @@ class Recipe(Section):
     validation: Validate = Validate()
     checkpoint_minutes: float = Field(default=10.0, gt=0)
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _own_init(cls, values: Any) -> Any:
+        """Relation rows start as the score model needs them (phases over the whole circle), unless the recipe says."""
+        model = values.get("model") if isinstance(values, dict) else None
+        name = model.get("name") if isinstance(model, dict) else None
+        own = MODELS[name].relation_init if isinstance(name, str) and name in MODELS else None
+        init = values.get("init", {}) if own else None
+        if isinstance(init, dict) and "relation" not in init:
+            return {**values, "init": {**init, "relation": own}}
+        return values
+
     def to_toml(self) -> str:
         """The recipe as its file."""
         return tomli_w.dumps(_without_none(self.model_dump()))
@@ -219,7 +232,10 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
             legal = ", ".join(values)
             raise UserError(f"Unknown setting {key!r}: {part!r} is no group of settings; legal groups: {legal}.")
     if path and last == "name" and isinstance(here, dict):
-        here.clear()  # another member has other options: start from its defaults
+        # Another member has other options: start from its defaults, but keep the size of the rows.
+        kept = {"dim": here["dim"]} if path == ["model"] and "dim" in here else {}
+        here.clear()
+        here |= kept
     if isinstance(here, list):
         raise UserError(f"Unknown setting {key!r}: name an option, for example penalty.0.weight.")
     # "model" alone names the member: --set model=rotate
@@ -274,6 +290,10 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
     objective, noise = build("objective", recipe.objective), build("noise", recipe.noise)
     penalties = [build("penalty", part) for part in recipe.penalty]
     optimizer = build("optimizer", recipe.optimizer)
+    if any(isinstance(p, Dura) for p in penalties) and model.compare is not dot:
+        raise UserError(
+            f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
+        )
     lazy = not isinstance(optimizer, Adam) or optimizer.lazy
     everywhere = isinstance(noise, All) or any(isinstance(p, TableLp) for p in penalties)
     grouped = objective.rows == "grouped" or (objective.rows == "either" and noise.groups and recipe.train.grouped)

@@ -27,7 +27,7 @@ def fetch(graph: NamedGraph, root: Path, progress: Progress | None = None) -> Pa
     folder = root / graph.name
     if not graph.url:
         raise UserError(f"{graph.name}: no address to fetch it from is known. {by_hand(graph, folder)}")
-    if os.environ.get(OFFLINE_VARIABLE):
+    if os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
         raise UserError(f"{graph.name}: {OFFLINE_VARIABLE} forbids to fetch {graph.url}. {by_hand(graph, folder)}")
     try:
         folder.mkdir(parents=True, exist_ok=True)

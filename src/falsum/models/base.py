@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class ScoreModel(nn.Module, ABC):
     relation_width: int
     # Whether a relation acts as a matrix, which is then built once per distinct relation and never once per query.
     relation_is_matrix: ClassVar[bool] = False
+    # The initialiser of relation rows where the general default would not do, as a recipe writes it.
+    relation_init: ClassVar[Mapping[str, Any] | None] = None
 
     def __init__(self, dim: int) -> None:
         super().__init__()

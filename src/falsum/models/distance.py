@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class RotatE(ScoreModel):
     """-sum_k |h_k e^(i theta_k) - t_k| (Sun et al. 2019). dim reals are dim / 2 complex numbers and dim / 2 phases."""
 
     compare = staticmethod(complex_manhattan)
+    relation_init = {"name": "uniform", "low": -math.pi, "high": math.pi}
 
     def __init__(self, dim: int) -> None:
         super().__init__(_even(dim, "RotatE"))
