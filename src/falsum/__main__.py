@@ -10,22 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import polars as pl
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 from torch import OutOfMemoryError
 
-from falsum import api, recipes, slices
+from falsum import api, recipes, slices, tables
 from falsum.errors import UserError
-from falsum.graph import GRAPHS, Graph, Inspection, inspect, load
-from falsum.metrics import Tie, bootstrap
+from falsum.graph import GRAPHS, Graph, inspect, load
 from falsum.protocol import PROTOCOLS, Evaluation
 from falsum.recipe import Recipe, parse_setting
 from falsum.run import Interrupted, Run
+from falsum.tables import frame_table, metrics_line, protocol_line
 from falsum.train import Record
 
 app = typer.Typer(
@@ -41,6 +39,10 @@ err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+ReadOptions = Annotated[
+    list[str] | None,
+    typer.Option("--read", help="How to read the file where it is not clear: --read columns=head,relation,tail."),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set model.dim=256. Repeatable.")]
 
 
@@ -69,7 +71,7 @@ class Display:
         if record.metrics:
             star = " *" if record.best else ""
             where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}"
-            out.print(f"{where}  {numbers(record.metrics)}{star}")
+            out.print(f"{where}  {metrics_line(record.metrics)}{star}")
         elif record.done:
             out.print(f"done after {record.seconds:.1f} s: {record.done}")
         elif not self.bar and time.monotonic() - self.last_line > 30:
@@ -78,9 +80,9 @@ class Display:
             out.print(f"{info}  at most {left / 60:.0f} min left")
 
 
-def numbers(metrics: dict[str, float]) -> str:
-    """Metrics on one line."""
-    return "  ".join(f"{name} {value:.4f}" if name != "mr" else f"mr {value:.0f}" for name, value in metrics.items())
+def _print(*parts: RenderableType) -> None:
+    for part in parts:
+        out.print(part)
 
 
 def _train(run: Run) -> None:
@@ -121,46 +123,31 @@ def _with_eta(total: int, update: Callable[[int], None]) -> Callable[[int], None
     return progress
 
 
-def print_evaluation(result: Evaluation, *, intervals: bool = False) -> None:
-    """Metrics under each tie rule, and the protocol that they stand on."""
-    ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
-    rows = [{"ties": tie, **result.metrics(tie)} for tie in ties]
-    print_frame(pl.DataFrame(rows), title=f"{result.card['graph']} / {result.card['split']}")
-    if intervals:
-        bounds = bootstrap(result.frame)
-        out.print(
-            "95 % bootstrap: " + "  ".join(f"{k} [{low:.4f}, {high:.4f}]" for k, (low, high) in bounds.items()),
-            markup=False,
-        )
-    out.print(protocol_line(result.card), markup=False)
+# What --read may say: the keyword arguments of `falsum.load` and how their text is understood.
+READ: dict[str, Callable[[str], Any]] = {
+    "columns": lambda text: [name.strip() for name in text.split(",")],
+    "separator": str,
+    "header": lambda text: {"true": True, "false": False}[text.lower()],
+    "layout": str,
+    "literals": str,
+    "seed": int,
+    "valid": float,
+    "test": float,
+}
 
 
-def print_frame(frame: pl.DataFrame, title: str = "") -> None:
-    """A frame as a table; labels are printed as they are."""
-    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
-    for name, dtype in frame.schema.items():
-        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
-    for row in frame.iter_rows():
-        table.add_row(*(Text(_cell(value)) for value in row))
-    out.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def protocol_line(card: dict[str, Any]) -> str:
-    """A protocol card as one sentence."""
-    filters = "+".join(card["filter_splits"]) or "nothing (raw)"
-    return (
-        f"protocol {card['name']}: {card['triples']:,} triples, sides {'+'.join(card['sides'])}, candidates "
-        f"{card['candidates']}, filtered by {filters}, ties {card['tie']}, unseen entities {card['unseen']}, "
-        f"graph sha256 {card['graph_sha256'][:12]}"
-    )
+def _read_options(texts: Sequence[str] | None) -> dict[str, Any]:
+    options = {}
+    for text in texts or []:
+        key, _, value = text.partition("=")
+        try:
+            options[key] = READ[key](value)
+        except (KeyError, ValueError):
+            raise UserError(
+                f"--read {text} is not understood. Legal keys: {', '.join(READ)}; for example --read "
+                "columns=head,relation,tail --read separator=tab --read header=false --read seed=1."
+            ) from None
+    return options
 
 
 @app.command()
@@ -176,7 +163,7 @@ def demo(
     run = Run.create(graph, recipes.recipe("default", graph), folder or _fresh_folder("demo"))
     _finish(run)
     out.print("\nWhat does the model think is spoken in Switzerland? (known facts marked)")
-    print_frame(run.predict(head="Switzerland", relation="speaks", top_k=8))
+    _print(frame_table(run.predict(head="Switzerland", relation="speaks", top_k=8)))
     _write_report(run)
     out.print(f"\nAsk more:  falsum predict {run.folder} --relation uses_currency --tail Euro", markup=False)
 
@@ -187,19 +174,20 @@ def train(
     recipe: Annotated[str, typer.Option(help="A recipe by name (see `falsum recipes`) or a .toml file.")] = "default",
     settings: Settings = None,
     folder: Annotated[Path | None, typer.Option("--run", help="Run folder; default runs/GRAPH-RECIPE-TIME.")] = None,
+    read: ReadOptions = None,
 ) -> None:
     """Train a model and evaluate it.
 
     Example: falsum train world --recipe default --set train.epochs=20
     """
-    loaded = _load(graph)
+    loaded = _load(graph, **_read_options(read))
     chosen: Recipe = api.recipe(recipe, loaded, **dict(parse_setting(text) for text in settings or []))
     run = Run.create(loaded, chosen, folder or _fresh_folder(f"{loaded.name}-{chosen.name.replace('/', '-')}"))
     out.print(f"run folder: {run.folder}", markup=False)
     _finish(run)
 
 
-def _load(name: str) -> Graph:
+def _load(name: str, **options: Any) -> Graph:
     """Load a graph and say how it was read; a download shows its progress."""
     hidden = not out.is_terminal
     with Progress(TextColumn("{task.description}"), BarColumn(), console=out, transient=True, disable=hidden) as bar:
@@ -212,7 +200,7 @@ def _load(name: str) -> Graph:
                     out.print(f"fetching {file}", markup=False)
             bar.update(tasks[file], completed=done, total=total)
 
-        graph = load(name, progress=progress)
+        graph = load(name, progress=progress, **options)
     out.print(f"{graph.name}: {graph.source}", markup=False)
     for note in graph.notes:
         out.print(f"  note: {note}", markup=False)
@@ -226,7 +214,7 @@ def _fresh_folder(name: str) -> Path:
 def _finish(run: Run) -> None:
     _train(run)
     if len(run.graph.splits.get("test", ())):
-        print_evaluation(_evaluate(run, "test"))
+        _print(*tables.evaluation(_evaluate(run, "test")))
 
 
 @app.command()
@@ -266,14 +254,12 @@ def evaluate(
         if value is not None and value not in legal:
             raise UserError(f"{name} {value!r} is not known; legal: {', '.join(legal)}.")
     ours = _evaluate(opened, split)
-    print_evaluation(ours, intervals=intervals)
+    _print(*tables.evaluation(ours, intervals=intervals))
     if by is not None:
-        print_frame(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}")
+        _print(frame_table(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}"))
     if protocol not in (None, "falsum"):
         theirs = _evaluate(opened, split, protocol)
-        a, b = ours.metrics(), theirs.metrics()
-        rows = [{"metric": k, "falsum": a[k], protocol: b[k], "difference": b[k] - a[k]} for k in a]
-        print_frame(pl.DataFrame(rows), title=f"the same weights under {protocol}")
+        _print(tables.side_by_side(ours, theirs))
         out.print(
             f"{protocol_line(theirs.card)}; {theirs.card['dropped_triples']} triples dropped. "
             f"{PROTOCOLS[protocol].why}.",
@@ -296,12 +282,13 @@ def predict(
     """
     opened = Run.open(run)
     known: Literal["mark", "drop"] = "drop" if new_only else "mark"
-    print_frame(opened.predict(head=head, relation=relation, tail=tail, top_k=top_k, known=known))
+    _print(frame_table(opened.predict(head=head, relation=relation, tail=tail, top_k=top_k, known=known)))
 
 
 @app.command()
 def graph(
     name: Annotated[str | None, typer.Argument(help="A graph by name, folder or file; none lists the names.")] = None,
+    read: ReadOptions = None,
 ) -> None:
     """What is in a graph, and what is odd about it: duplicates, leaks between splits, entities unseen in training.
 
@@ -311,58 +298,7 @@ def graph(
         for named in GRAPHS:
             out.print(f"{named.name:14s} {', '.join(named.aliases)}", markup=False)
         return
-    print_inspection(inspect(_load(name)))
-
-
-def print_inspection(found: Inspection) -> None:
-    """An inspection as tables."""
-    out.print(f"{found.num_entities:,} entities, {found.num_relations:,} relations, sha256 {found.sha256[:16]}")
-    rows = [
-        {
-            "split": split,
-            "triples": count,
-            "duplicates": found.duplicates[split],
-            "unseen entities": found.unseen_entities.get(split, 0),
-            "triples with them": found.unseen_triples.get(split, 0),
-            "revealed by train": found.revealed.get(split, 0),
-        }
-        for split, count in found.triples.items()
-    ]
-    print_frame(pl.DataFrame(rows))
-    for (one, other), count in found.overlaps.items():
-        if count:
-            out.print(f"{count:,} triples are in both {one} and {other}", style="yellow", markup=False)
-    out.print(
-        f"{found.loops:,} loops, {found.unused_entities:,} entities and {found.unused_relations:,} relations "
-        "in no triple"
-    )
-    relations = pl.DataFrame(
-        [
-            {
-                "relation": r.label,
-                "train": r.train,
-                "tails/head": r.tails_per_head,
-                "heads/tail": r.heads_per_tail,
-                "class": r.cardinality,
-            }
-            for r in found.relations
-        ]
-    )
-    if len(relations):
-        print_frame(relations.sort("train", descending=True).head(40), title="relations (at most 40)")
-    pairs = [
-        {
-            "first": p.first,
-            "second": p.second,
-            "kind": p.kind,
-            "shared": p.shared,
-            "of first": p.share_first,
-            "of second": p.share_second,
-        }
-        for p in found.pairs
-    ]
-    if pairs:
-        print_frame(pl.DataFrame(pairs), title="relations that say nearly the same (test leakage)")
+    _print(*tables.inspection(inspect(_load(name, **_read_options(read)))))
 
 
 @app.command(name="recipes")
