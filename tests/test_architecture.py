@@ -25,13 +25,13 @@ LAYERS = (
     {"recipe"},
     {"recipes"},
     {"run"},
-    {"report"},
+    {"report", "tables"},
     {"api"},
     {"__init__"},
     {"__main__"},
 )
 # Only what an extra installs, or what starts slowly and is seldom wanted, may be imported inside a function.
-LAZY = {"matplotlib", "jinja2", "markupsafe", "falsum.report", "falsum.predict"}
+LAZY = {"matplotlib", "jinja2", "markupsafe", "falsum.report", "falsum.predict", "fcntl"}
 
 Sources = dict[str, str]
 
