@@ -4,7 +4,9 @@ Settings are those of the released configurations, which differ from the printed
 code and would not be a default of ours: validation also filters test answers; plateau patience counts validations
 (every 5 epochs); "uniform" initialisers reach from a to 1.0; `dim` is the real length of a row. LibKGE counts a
 weighted penalty once per triple, falsum once per side: its weights are halved here. Deviations: equal queries are
-grouped; RESCAL's relation dropout has one mask per distinct relation of a batch instead of one per triple.
+grouped; with inverse relations both sides of a step share one dropout mask of the candidates; RESCAL's relation dropout
+has one mask per distinct relation of a batch instead of one per triple; the rule that stops a run below an MRR of 0.05
+after 50 epochs is left out (DistMult on FB15k-237 is at 0.046 there and goes on to learn).
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ def _cell(graph: str, model: str, loss: str) -> Recipe:
             "init": {"entity": init, "relation": init},
             "dropout": {"entity": entity, "relation": relation},
             "train": {"epochs": 800, "batch_size": 512, "inverses": settings.get("inverses", False)},
-            "validation": {"every": 5, "patience": 10, "filter_test": True, "floor": 0.05, "floor_epochs": 50},
+            "validation": {"every": 5, "patience": 10, "filter_test": True},
         }
     )
 
