@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -75,8 +75,7 @@ def test_ranks_are_the_oracles(
     g = g.with_inverses() if inverses else g
     parts = worlds.scoring(name, g, seed, whole=name in INTEGER and seed % 3 > 0)
     expected = truth(name, parts, g, worlds.triples_of(g, ["test"]), filters)
-    if all(equal + 1 == candidates for _, equal, candidates in expected.values()):
-        return
+    assume(any(equal + 1 < candidates for _, equal, candidates in expected.values()))
     frame = rank(parts, g, g.splits["test"], filter_splits=filters, budget=budget).frame
     assert counts(frame) == expected
 
@@ -189,8 +188,10 @@ def test_order_of_ranks(entities: int, seed: int) -> None:
     size = entities * entities // 2
     g = worlds.graph(entities, 2, sizes=(size, size // 2, size // 2), seed=seed)
     parts = worlds.scoring("complex", g, seed, whole=True)
-    parts.entities.weight.data[0, 0] += 0.125
-    filtered, raw = (rank(parts, g, g.splits["test"], filter_splits=s).frame for s in (ALL, ()))
+    try:
+        filtered, raw = (rank(parts, g, g.splits["test"], filter_splits=s).frame for s in (ALL, ()))
+    except UserError:  # all scores tie
+        assume(False)
     keys = ["head", "relation", "tail", "side"]
     assert filtered.select(keys).equals(raw.select(keys))
     for frame in (filtered, raw):

@@ -224,6 +224,38 @@ def test_training_learns_what_it_is_given() -> None:
     assert [r for r in records if r["metrics"]][-1]["metrics"]["hits@1"] > 0.95
 
 
+def test_every_step_and_batch_has_its_own_randomness() -> None:
+    """Draws, masks and the order of triples: with weights that stay, each step's loss is another."""
+    settings = RECIPES["drawn, row-wise adagrad"]
+    seeds = []
+    job = assemble(settings, GRAPH)
+    real = job.draw
+    trainer = Trainer(dataclasses.replace(job, draw=lambda query, seed: seeds.append(seed) or real(query, seed)))
+    last = list(trainer.run())[-1]
+    assert len(seeds) == len(set(seeds)) == 2 * last.step
+    masked = recipe(
+        train={"batch_size": 100, "epochs": 6},
+        validation={"every": 0},
+        dropout={"entity": 0.5},
+        optimizer={"name": "sgd", "lr": 1e-30},
+        init={"entity": {"name": "normal"}, "relation": {"name": "normal"}},
+    )
+    losses = [record["loss"] for record in run(masked)[1] if not record["done"]]
+    assert len(set(losses)) == len(losses) == 6
+    plain = masked.changed(**{"dropout.entity": 0.0})
+    assert len({round(record["loss"], 5) for record in run(plain)[1]}) == 1
+    batches = []
+    job = assemble(plain.changed(**{"train.batch_size": 20}), GRAPH)
+    whole = job.draw
+    for _ in Trainer(
+        dataclasses.replace(job, draw=lambda query, seed: batches.append(query.anchor.tolist()) or whole(query, seed))
+    ).run():
+        pass
+    firsts = batches[:: 2 * 2]  # two steps an epoch, two sides a step
+    assert len(firsts) == 6
+    assert len(set(map(tuple, firsts))) == 6
+
+
 # Validation, stopping, divergence
 
 
