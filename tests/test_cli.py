@@ -159,9 +159,9 @@ LABELS = [
 def test_labels_are_printed_as_they_are(falsum: Command, tmp_path: Path) -> None:
     triples = [(label, "[red]:dog:", f"e{i}") for i, label in enumerate(LABELS)]
     triples += [(f"e{i}", "-r", label) for i, label in enumerate(LABELS)]
-    graph = write_graph(tmp_path / "[i]g", train=triples, test=triples[:3])
+    graph = write_graph(tmp_path / "[i]:dog:", train=triples, test=triples[:3])
     run = tmp_path / "[i]run"
-    assert "[i]g: " in falsum.ok("train", graph, *SETS, "--run", run)
+    assert "[i]:dog:: " in falsum.ok("train", graph, *SETS, "--run", run)
     text = falsum.ok("predict", run, "--head", "e0", "--relation", "-r", "-k", "100")
     assert all(any(label in line for line in text.splitlines()) for label in LABELS)
     for label in LABELS:
@@ -334,7 +334,8 @@ def test_run_methods(trained: Path, tmp_path: Path) -> None:
 
 def test_evaluation_follows_the_training_of_the_same_object(graph: Path, tmp_path: Path) -> None:
     loaded = package.load(graph)
-    run = package.Run.create(loaded, api.recipe("default", loaded, **QUICK), tmp_path / "run")
+    settings = QUICK | {"validation.metric": "amri"}
+    run = package.Run.create(loaded, api.recipe("default", loaded, **settings), tmp_path / "run")
     records = run.train()
     for record in records:
         if record.metrics:
@@ -345,7 +346,8 @@ def test_evaluation_follows_the_training_of_the_same_object(graph: Path, tmp_pat
     late = run.embedding("e0")
     np.testing.assert_array_equal(late, package.open(tmp_path / "run").embedding("e0"))
     bests = [line["epoch"] for line in run.history() if line.get("best")]
-    assert (bests == [1]) == np.array_equal(early, late)
+    assert len(bests) > 1, "the test needs a model that gets better"
+    assert not np.array_equal(early, late)
 
 
 def test_python_errors_are_value_errors(trained: Path) -> None:

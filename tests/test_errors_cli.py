@@ -283,6 +283,15 @@ def test_missing_weights(falsum: Command, run: Path) -> None:
     assert "model.safetensors does not exist. Restore it" in falsum("resume", run).error
 
 
+def test_training_does_not_go_on_without_the_best_weights(falsum: Command, run: Path) -> None:
+    recipe = api.read_file(run / "recipe.toml").changed(**{"train.epochs": 9, "validation.patience": 0})
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    (run / "model.safetensors").unlink()
+    before = (run / "metrics.jsonl").read_bytes()
+    assert "model.safetensors does not exist" in falsum("resume", run).error
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
 def test_weights_before_the_first(falsum: Command, graph: Path, tmp_path: Path) -> None:
     api.Run.create(api.load(graph), api.recipe("default", str(graph), **QUICK), tmp_path / "run")
     message = falsum("evaluate", tmp_path / "run").error

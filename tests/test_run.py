@@ -63,8 +63,10 @@ def start(output: Path, *arguments: object) -> BaseProcess:
 
 def finish(process: BaseProcess) -> int:
     process.join(60)
-    assert process.exitcode is not None, "it hangs"
-    return process.exitcode
+    code = process.exitcode
+    process.kill()
+    assert code is not None, "it hangs"
+    return code
 
 
 def wait_for_epochs(run: Path, count: int) -> None:
@@ -276,6 +278,18 @@ def test_two_signals_stop_at_once(graph: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_under_fire()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_two_processes_do_not_train_in_one_folder(falsum: Command, graph: Path, calm: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path / "output", "train", graph, *SETS, *sets(LONG), "--run", run)
+    wait_for_epochs(run, 1)
+    os.kill(process.pid or 0, signal.SIGSTOP)
+    outcome = falsum("resume", run)
+    os.kill(process.pid or 0, signal.SIGCONT)
+    assert f"Another process is training in {run}" in outcome.error
+    assert finish(process) == 0
+    assert_same(run, calm)
 
 
 def test_relative_folder_and_another_working_directory(

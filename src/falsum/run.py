@@ -26,7 +26,7 @@ import polars as pl
 import torch
 
 from falsum.errors import UserError
-from falsum.files import read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
+from falsum.files import alone, read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
 from falsum.protocol import PROTOCOLS, Evaluation, evaluate
 from falsum.recipe import Recipe, assemble, read_file
@@ -169,29 +169,32 @@ class Run:
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is written first), train.Diverged on a non-finite
         loss, UserError when a file cannot be read or written, or a checkpoint does not fit the recipe.
         """
-        trainer = Trainer(assemble(self.recipe, self.graph), rank_progress=rank_progress)
-        checkpoint = self.folder / "checkpoint" / "last.safetensors"
-        if checkpoint.exists():
-            self._restore(trainer, checkpoint)
-        self._trim_metrics(trainer.position)
-        for folder in (self.folder, checkpoint.parent):
-            remove_parts(folder)
+        with alone(self.folder), self._threads(), _stop_requests() as stopped:
+            trainer = Trainer(assemble(self.recipe, self.graph), rank_progress=rank_progress)
+            checkpoint = self.folder / "checkpoint" / "last.safetensors"
+            if checkpoint.exists():
+                self._restore(trainer, checkpoint)
+            self._trim_metrics(trainer.position)
+            for folder in (self.folder, checkpoint.parent):
+                remove_parts(folder)
+            yield from self._train(trainer, checkpoint, stopped)
+
+    def _train(self, trainer: Trainer, checkpoint: Path, stopped: Callable[[], bool]) -> Iterator[Record]:
         saved_at = time.monotonic()
-        with self._threads(), _stop_requests() as stopped:
-            for record in trainer.run():
-                ended = record.metrics or record.done or record.step % record.steps_per_epoch == 0
-                if record.best or (record.done and not trainer.position.history):
-                    self._write_best(trainer, record)
-                if ended:
-                    self._append(record)
-                due = time.monotonic() - saved_at > 60 * self.recipe.checkpoint_minutes
-                stop = stopped()  # asked once: a signal that comes while the record is shown waits for the next
-                if record.metrics or record.done or due or stop:
-                    self._write_checkpoint(trainer, checkpoint)
-                    saved_at = time.monotonic()
-                yield record
-                if stop and not record.done:
-                    raise Interrupted(f"Stopped at epoch {record.epoch}. Go on with `falsum resume {self.folder}`.")
+        for record in trainer.run():
+            ended = record.metrics or record.done or record.step % record.steps_per_epoch == 0
+            if record.best or (record.done and not trainer.position.history):
+                self._write_best(trainer, record)
+            if ended:
+                self._append(record)
+            due = time.monotonic() - saved_at > 60 * self.recipe.checkpoint_minutes
+            stop = stopped()  # asked once: a signal that comes while the record is shown waits for the next
+            if record.metrics or record.done or due or stop:
+                self._write_checkpoint(trainer, checkpoint)
+                saved_at = time.monotonic()
+            yield record
+            if stop and not record.done:
+                raise Interrupted(f"Stopped at epoch {record.epoch}. Go on with `falsum resume {self.folder}`.")
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
