@@ -11,10 +11,8 @@ from collections.abc import Iterable, Sequence
 
 Row = Sequence[float]
 
-INF = math.inf
 
-
-# --- scores: s(h, r, t), whichever side is asked -------------------------------------------------------------------
+# scores: s(h, r, t), whichever side is asked
 
 
 def softplus(x: float) -> float:
@@ -81,7 +79,7 @@ SCORES = {
 }
 
 
-# --- objectives: the loss of each target of one query ---------------------------------------------------------------
+# objectives: the loss of each target of one query
 # positives: scores of the targets of the query, negatives: scores of the counted candidates, no target among them
 # unless a draw hit it. The sets that an objective wants (target inside or outside) are made here.
 
@@ -166,7 +164,7 @@ LOSSES = {
 }
 
 
-# --- what is known, and ranks ----------------------------------------------------------------------------------------
+# what is known, and ranks
 
 
 def answers(triples: Iterable[tuple[int, int, int]], anchor: int, relation: int, open_slot: str) -> set[int]:
@@ -194,7 +192,7 @@ def rank_counts(
     return greater, equal, len(rivals) + 1
 
 
-# --- penalties ---------------------------------------------------------------------------------------------------------
+# penalties
 
 
 def power_sum(row: Row, p: float) -> float:
@@ -202,10 +200,10 @@ def power_sum(row: Row, p: float) -> float:
 
 
 def lp(
-    anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, p: float, entity: float, relation_weight: float
+    anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, p: float, entity: float, weight: float
 ) -> float:
     entities = power_sum(anchor, p) + power_sum(target, p)
-    return entity / p * entities + relation_weight / p * power_sum(relation, p)
+    return entity / p * entities + weight / p * power_sum(relation, p)
 
 
 def n3(anchor: Row, relation: Row, target: Row, query: Row, moduli: bool, *, weight: float) -> float:
@@ -226,7 +224,7 @@ def table_lp(entities: Sequence[Row], relations: Sequence[Row], *, p: float, ent
     )
 
 
-# --- optimizers: one number at a time ------------------------------------------------------------------------------------
+# optimizers: one number at a time
 
 
 def adagrad(x: float, grads: Row, *, lr: float, eps: float, initial: float) -> float:
@@ -255,7 +253,7 @@ def sgd(x: float, grads: Row, *, lr: float) -> float:
     return x
 
 
-# --- dropout: the hash in arbitrary-precision integers ---------------------------------------------------------------------
+# dropout: the hash in arbitrary-precision integers
 
 
 def kept(seed: int, row: int, column: int, rate: float) -> bool:
