@@ -246,7 +246,7 @@ def test_default_folder_tells_graph_and_recipe(falsum: Command, graph: Path, tmp
 
 def test_every_command_shows_an_example(falsum: Command) -> None:
     commands = {c.name or c.callback.__name__: c.callback for c in app.registered_commands if c.callback}
-    assert set(commands) == {"demo", "train", "resume", "evaluate", "predict", "graph", "recipes", "report"}
+    assert set(commands) >= {"demo", "train", "resume", "evaluate", "predict", "graph", "recipes", "report"}
     for name, callback in commands.items():
         assert f"Example: falsum {name}" in (callback.__doc__ or ""), name
         shown = " ".join(falsum.ok(name, "--help").split())
