@@ -62,7 +62,9 @@ class Run:
             raise UserError(f"{folder} holds weights of a run without its recipe.toml. Choose another folder.")
         if "train" not in graph.splits or len(graph.splits["train"]) == 0:
             raise UserError(f"Graph {graph.name!r} has no training triples, so there is nothing to learn from.")
-        assemble(recipe, graph)  # what cannot be trained leaves no folder behind
+        job = assemble(recipe, graph)  # what cannot be trained leaves no folder behind
+        precision = "bf16" if job.scoring.dtype is torch.bfloat16 else "fp32"
+        recipe = recipe.changed(**{"train.precision": precision})  # "auto" would mean another thing elsewhere
         about = {
             "format": FORMAT,
             "name": graph.name,
@@ -290,7 +292,8 @@ class Run:
         sides: Sequence[Side] = BOTH_SIDES,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Evaluation:
-        """Rank a split under a named protocol. The "falsum" protocol on both sides is also written to the folder.
+        """Rank a split under a named protocol. The "falsum" protocol on both sides is also written to the folder:
+        ranks.parquet and protocol.json for the test split, ranks-valid.parquet and so on for others.
 
         Raises UserError when the protocol or split is unknown, or the model's scores cannot be ranked.
         """
@@ -302,8 +305,10 @@ class Run:
         job_graph = self._job.graph
         result = evaluate(self.scoring, job_graph, split, PROTOCOLS[protocol], sides=sides, progress=progress)
         if protocol == "falsum" and tuple(sides) == BOTH_SIDES:
-            _write_parquet(self.folder / "ranks.parquet", result.frame)
-            write_json(self.folder / "protocol.json", {"protocol": result.card, "metrics": result.metrics()})
+            name = "" if split == "test" else f"-{split}"
+            _write_parquet(self.folder / f"ranks{name}.parquet", result.frame)
+            card = {"protocol": result.card, "metrics": result.metrics()}
+            write_json(self.folder / f"protocol{name}.json", card)
         return result
 
     def predict(
