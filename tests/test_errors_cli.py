@@ -512,7 +512,8 @@ def test_full_disk_while_evaluating(falsum: Command, run: Path, full: Path) -> N
     before = (full / "run" / "ranks.parquet").read_bytes()
     fill(full / "ballast")
     message = falsum("evaluate", full / "run", "--split", "train").error
-    assert "ranks.parquet could not be written" in message
+    assert "ranks-train.parquet could not be written" in message
+    assert not (full / "run" / "ranks-train.parquet").exists()
     assert (full / "run" / "ranks.parquet").read_bytes() == before
 
 
