@@ -97,7 +97,7 @@ def loss(
     mask_seed = derive(seed, "candidates")
     target = dropout(rows.target, query.target, rate, mask_seed)
     compare = scoring.model.compare
-    positive = compare(vector[query.row].unsqueeze(1), target.unsqueeze(1)).flatten()
+    positive = compare(vector.index_select(0, query.row).unsqueeze(1), target.unsqueeze(1)).flatten()
     if isinstance(candidates.ids, range):
         state = _all(scoring, objective, query, vector, positive, candidates, rate, mask_seed)
     else:

@@ -247,7 +247,6 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
         cases[f"{name} by query"] = (distance.by_query, (grad, score, query, rows))
         cases[f"{name} by rows"] = (distance.by_rows, (grad, score, query, rows))
         cases[f"{name} gathered score"] = (distance.gathered_score, (query, weight, ids))
-        cases[f"{name} gathered by query"] = (distance.gathered_by_query, (own_grad, own, query, weight, ids))
         cases[f"{name} gathered by rows"] = (distance.gathered_by_rows, (own_grad, own, query, weight, ids))
     return cases
 

@@ -81,14 +81,14 @@ class Distance:
     """A negated distance and its gradients, compiled where that pays.
 
     score: (..., m, v), (..., n, v) -> (..., m, n). by_query, by_rows: (grad, score, query, rows) -> their shapes. The
-    gathered forms take (table (E, v), ids (..., n)) instead of rows and never build table[ids].
+    gathered forms take (table (E, v), ids (..., n)) instead of rows and never build table[ids]; they pay where each
+    query has rows of its own.
     """
 
     score: Score
     by_query: Gradient
     by_rows: Gradient
     gathered_score: Callable[[Tensor, Tensor, Tensor], Tensor]
-    gathered_by_query: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
     gathered_by_rows: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -98,7 +98,6 @@ def _distance(score: Score, by_query: Gradient, by_rows: Gradient) -> Distance:
         fused(by_query, work=_gradient_work),
         fused(by_rows, work=_gradient_work),
         fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, table, ids: q.numel() * ids.shape[-1]),
-        fused(lambda g, s, q, table, ids: by_query(g, s, q, table[ids]), work=_gradient_work),
         fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
     )
 

@@ -31,7 +31,7 @@ class _Gathered(torch.autograd.Function):
         plain = weight.detach()
         parts = []
         for chunk, own in zip(*_turns(query, ids, plain), strict=True):
-            if not rate and compare in DISTANCES:
+            if _fuses(compare, chunk, rate):
                 parts.append(DISTANCES[compare].gathered_score(chunk, plain, own))
             else:
                 parts.append(compare(chunk, dropout(plain[own], own, rate, seed)))
@@ -47,18 +47,20 @@ class _Gathered(torch.autograd.Function):
         chunks, owns = _turns(query, ids, plain)
         sizes = [len(chunk) for chunk in chunks]
         for chunk, own, score, grad in zip(chunks, owns, scores.split(sizes), grads[0].split(sizes), strict=True):
-            if not ctx.rate and ctx.compare in DISTANCES:
-                distance = DISTANCES[ctx.compare]
-                by_rows = distance.gathered_by_rows(grad, score, chunk, plain, own)
-                if chunk.shape[1] == 1:  # a distance depends on differences: what moves the rows moves the query back
-                    by_query = -by_rows.sum(-2, keepdim=True)
-                else:
-                    by_query = distance.gathered_by_query(grad, score, chunk, plain, own)
+            if _fuses(ctx.compare, chunk, ctx.rate):
+                by_rows = DISTANCES[ctx.compare].gathered_by_rows(grad, score, chunk, plain, own)
+                # A distance depends on differences: what moves the rows one way moves their query the other.
+                by_query = -by_rows.sum(-2, keepdim=True)
             else:
                 by_query, by_rows = _derive(ctx.compare, chunk, plain[own], own, ctx.rate, ctx.seed, grad)
             query_grads.append(by_query)
             add_rows(into, own, by_rows)
         return torch.cat(query_grads), None, None, None, None, None
+
+
+def _fuses(compare: Compare, query: Tensor, rate: float) -> bool:
+    """Whether the gather belongs inside the loop: each query has its own rows, and nothing masks them."""
+    return not rate and query.shape[1] == 1 and compare in DISTANCES
 
 
 def _derive(

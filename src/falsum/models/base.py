@@ -24,7 +24,8 @@ class Relations:
 
     def each(self) -> Tensor:
         """(b, w_r): the relation row of each query. Not for relations that are whole matrices."""
-        return self.rows[self.index]
+        # index_select: the gradient of plain indexing sorts the indices first and takes several times as long.
+        return self.rows.index_select(0, self.index)
 
 
 class ScoreModel(nn.Module, ABC):
@@ -57,6 +58,8 @@ class ScoreModel(nn.Module, ABC):
 
 def dot(query: Tensor, rows: Tensor) -> Tensor:
     """Inner products: (..., m, v), (..., n, v) -> (..., m, n)."""
+    if query.shape[-2] == rows.shape[-2] == 1:  # many products of one pair each: no matrices to multiply
+        return (query * rows).sum(-1, keepdim=True)
     return query @ rows.mT
 
 
