@@ -498,7 +498,8 @@ def notice() -> str:
         "rearranged as head, relation, tail by scripts/build_world.py. Three tables that Babel does not ship (the\n"
         "regions of the world, and the members of the European Union and of the United Nations, which CLDR lists as\n"
         "territory containment) are written out in that script. Which currency replaced which is worked out there\n"
-        "from the dates in CLDR. Names, borders and memberships are those of CLDR; falsum takes no position on them.\n\n"
+        "from the dates in CLDR. Names, borders and memberships are those of CLDR; falsum takes no position on "
+        "them.\n\n"
         "CLDR data is used under the Unicode License V3:\n\n"
         f"{licence.strip()}\n"
     )

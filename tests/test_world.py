@@ -87,7 +87,8 @@ def test_rows_are_sorted_and_clean(parts: dict[str, list[Fact]]) -> None:
     for part in parts.values():
         assert part == sorted(part)
         for text in (text for fact in part for text in fact):
-            assert text and text == text.strip()
+            assert text
+            assert text == text.strip()
             assert not any(unicodedata.category(char) == "Cc" for char in text)
         assert all(re.fullmatch("[a-z]+(_[a-z]+)*", relation) for _, relation, _ in part)
 
