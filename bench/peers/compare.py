@@ -62,6 +62,15 @@ def seconds(result: dict[str, Any]) -> float:
     raise SystemExit(f"no seconds in {result}")
 
 
+def portable(words: Sequence[str], arguments: argparse.Namespace) -> str:
+    """A command without the paths of this machine."""
+    known = {arguments.data: "$FALSUM_DATA", arguments.run: "$RUN"}
+    text = " ".join("weights.npz" if word.endswith("weights.npz") else word for word in words)
+    for path, name in known.items():
+        text = text.replace(str(path), name) if path else text
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", required=True, help="python of PyKEEN's environment")
@@ -90,8 +99,8 @@ def main() -> None:
                 "processor": one["processor"],
                 "threads": one["threads"],
                 "commit": one["commit"],
-                "falsum_command": " ".join(ours[1:]),
-                "pykeen_command": " ".join([Path(theirs[1]).name, *theirs[2:]]),
+                "falsum_command": portable(ours[1:], arguments),
+                "pykeen_command": portable([Path(theirs[1]).name, *theirs[2:]], arguments),
             }
             rows.append(row)
             print(json.dumps(row), flush=True)
