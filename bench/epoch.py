@@ -17,7 +17,7 @@ from machine import report
 
 import falsum
 from falsum.recipe import assemble, read
-from falsum.train import Trainer
+from falsum.training import Trainer
 
 
 def epoch(name: str, rows: int, dim: int, precision: str, grouped: bool, repeats: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import falsum
-from falsum.run import processor
+from falsum.process import processor
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from machine import report
 from falsum.graph import Graph
 from falsum.protocol import PROTOCOLS, evaluate
 from falsum.recipe import assemble, read
-from falsum.train import Trainer
+from falsum.training import Trainer
 
 
 def peak_gib() -> float:

@@ -19,7 +19,7 @@ from machine import report
 
 from falsum.graph import Graph
 from falsum.recipe import assemble, read
-from falsum.train import Trainer
+from falsum.training import Trainer
 
 
 def random_graph(entities: int, relations: int, triples: int) -> Graph:

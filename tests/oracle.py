@@ -84,9 +84,7 @@ SCORES = {
 # unless a draw hit it. The sets that an objective wants (target inside or outside) are made here.
 
 
-def softmax(
-    positives: Row, negatives: Row, *, label_smoothing: float = 0.0, spread: str = "others"
-) -> list[float]:
+def softmax(positives: Row, negatives: Row, *, label_smoothing: float = 0.0, spread: str = "others") -> list[float]:
     values = []
     for i, positive in enumerate(positives):
         others = [*negatives, *positives[:i], *positives[i + 1 :]]
@@ -106,9 +104,7 @@ def softmax(
     return values
 
 
-def negative_sampling(
-    positives: Row, negatives: Row, *, offset: float = 0.0, reduction: str = "sum"
-) -> list[float]:
+def negative_sampling(positives: Row, negatives: Row, *, offset: float = 0.0, reduction: str = "sum") -> list[float]:
     values = []
     for i, positive in enumerate(positives):
         rivals = [*negatives, *positives[:i], *positives[i + 1 :]]

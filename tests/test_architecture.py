@@ -14,14 +14,14 @@ ROOT = Path(falsum.__file__).parent
 
 # Each layer imports from itself and from those before it.
 LAYERS = (
-    {"errors", "seeds"},
+    {"errors", "seeds", "process"},
     {"files", "table", "graph", "objectives"},
     {"kernels"},
     {"models", "noise"},
     {"scan", "optim", "metrics"},
     {"ranking", "slices", "labels"},
     {"protocol", "predict"},
-    {"train"},
+    {"training"},
     {"recipe"},
     {"recipes"},
     {"run"},
@@ -31,7 +31,7 @@ LAYERS = (
     {"__main__"},
 )
 # Only what an extra installs, or what starts slowly and is seldom wanted, may be imported inside a function.
-LAZY = {"matplotlib", "jinja2", "markupsafe", "falsum.report", "falsum.predict", "fcntl"}
+LAZY = {"matplotlib", "jinja2", "markupsafe", "falsum.report", "fcntl"}
 
 Sources = dict[str, str]
 

@@ -16,7 +16,7 @@ from falsum.graph.graph import Graph, Side
 from falsum.models import ComplEx, DistMult, RotatE, ScoreModel, TransE
 from falsum.models.base import Relations
 from falsum.recipe import read
-from falsum.run import Run, train
+from falsum.run import Run
 from falsum.scan import Scoring
 from falsum.table import Table
 
@@ -289,7 +289,8 @@ def test_a_run_answers_as_its_parts_do(tmp_path: Path) -> None:
         "train": {"epochs": 1, "inverses": True},
         "validation": {"every": 0},
     })  # fmt: skip
-    train(tiny_graph(), recipe, tmp_path / "run")
+    for _ in Run.create(tiny_graph(), recipe, tmp_path / "run").train():
+        pass
     run = Run.open(tmp_path / "run")
     assert run.predict(head="Ada", relation="knows", known="drop")["label"].len() == 3
     both = run.score([("Ada", "knows", "Bob")]).row(0, named=True)

@@ -25,7 +25,7 @@ from falsum.report import compare_table, write_page
 from falsum.report.charts import Chart, Line, curves, hits_curve, svg
 from falsum.report.examples import RANK_BANDS, examples
 from falsum.report.page import duration, number
-from falsum.run import Run, train
+from falsum.run import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 ODD_LABELS = ["<script>alert(1)</script>", "محمد علي", "北京", '"a" & <b>', "हिन्दी"]
@@ -44,7 +44,9 @@ def graph(name: str = "odd <graph>", seed: int = 0) -> Graph:
 def trained(folder: Path, evaluate: bool = True, **settings: object) -> Run:
     values = {"model": {"name": "complex", "dim": 8}, "validation": {"every": 2}}
     recipe = read(values).changed(**{"train.epochs": 4, "train.batch_size": 64, "train.device": "cpu", **settings})
-    run = train(graph(), recipe, folder)
+    run = Run.create(graph(), recipe, folder)
+    for _ in run.train():
+        pass
     if evaluate:
         run.evaluate("test")
     return run

@@ -27,7 +27,7 @@ from falsum import api
 from falsum.__main__ import main
 from falsum.files import read_json, read_tensors
 from falsum.run import Interrupted, Run
-from falsum.train import Diverged
+from falsum.training import Diverged
 
 __all__ = ["falsum"]
 

@@ -12,7 +12,7 @@ import torch
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models import MODELS
 from falsum.recipe import Recipe, assemble, read
-from falsum.train import Diverged, Record, Trainer
+from falsum.training import Diverged, Record, Trainer
 from laws import worlds
 
 GRAPH = worlds.graph(11, 3, sizes=(40, 8, 8), seed=2)

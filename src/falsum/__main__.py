@@ -24,7 +24,7 @@ from falsum.protocol import PROTOCOLS, Evaluation
 from falsum.recipe import Recipe, parse_setting
 from falsum.run import Interrupted, Run
 from falsum.tables import frame_table, metrics_line, protocol_line
-from falsum.train import Record
+from falsum.training import Record
 
 app = typer.Typer(
     help="Complete knowledge graphs. Start with: falsum demo",

@@ -21,7 +21,7 @@ def recipe(name: str | Path, graph: Graph | str, /, **settings: Any) -> Recipe:
 def train(graph: Graph | str, recipe: Recipe | str = "default", *, folder: str | Path, **settings: Any) -> Run:
     """Train a recipe on a graph into a new run folder, silently, and evaluate it on the test split if there is one.
 
-    Raises UserError for bad input, train.Diverged when the loss becomes non-finite.
+    Raises UserError for bad input, training.Diverged when the loss becomes non-finite.
     """
     chosen = _graph(graph)
     chosen_recipe = recipe if isinstance(recipe, Recipe) else globals()["recipe"](recipe, chosen)

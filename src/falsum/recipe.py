@@ -25,7 +25,7 @@ from falsum.optim import OPTIMIZERS, SCHEDULES, Adam
 from falsum.scan import Scoring
 from falsum.seeds import derive
 from falsum.table import INITIALIZERS, Table
-from falsum.train import Job, Validation
+from falsum.training import Job, Validation
 
 Family = Mapping[str, Any]
 

@@ -8,30 +8,27 @@ protocol.json by evaluation. No pickle: loading a stranger's folder executes not
 from __future__ import annotations
 
 import json
-import platform
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
 
+from falsum import predict
 from falsum.errors import UserError
 from falsum.files import alone, read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
+from falsum.process import environment, stop_requests
 from falsum.protocol import PROTOCOLS, Evaluation, evaluate
 from falsum.recipe import Recipe, assemble, read_file
 from falsum.scan import Scoring
-from falsum.train import Job, Position, Record, Trainer
+from falsum.training import Job, Position, Record, Trainer
 
 # Raised when a later falsum writes folders that this one cannot read.
 FORMAT = 1
@@ -168,10 +165,10 @@ class Run:
     def train(self, rank_progress: Callable[[int], None] = lambda done: None) -> Iterator[Record]:
         """Train, or go on from the checkpoint, writing the folder and yielding a record per step and validation.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is written first), train.Diverged on a non-finite
+        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is written first), training.Diverged on a non-finite
         loss, UserError when a file cannot be read or written, or a checkpoint does not fit the recipe.
         """
-        with alone(self.folder), self._threads(), _stop_requests() as stopped:
+        with alone(self.folder), self._threads(), stop_requests() as stopped:
             trainer = Trainer(assemble(self.recipe, self.graph), rank_progress=rank_progress)
             checkpoint = self.folder / "checkpoint" / "last.safetensors"
             if checkpoint.exists():
@@ -321,48 +318,28 @@ class Run:
         known: Literal["mark", "drop"] = "mark",
     ) -> pl.DataFrame:
         """The most plausible fillings of the slot left out: see `falsum.predict.predict`."""
-        from falsum.predict import predict
-
         question = {"head": head, "relation": relation, "tail": tail}
-        return predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
+        return predict.predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
 
     def score(self, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
         """Scores of triples given by label: see `falsum.predict.score`."""
-        from falsum.predict import score
-
-        return score(self._job.graph, self.scoring, triples)
+        return predict.score(self._job.graph, self.scoring, triples)
 
     def neighbors(self, label: str, top_k: int = 10) -> pl.DataFrame:
         """The entities most like one: see `falsum.predict.neighbors`."""
-        from falsum.predict import neighbors
-
-        return neighbors(self._job.graph, self.scoring, label, top_k)
+        return predict.neighbors(self._job.graph, self.scoring, label, top_k)
 
     def embedding(self, label: str) -> np.ndarray:
         """(dim,) float32 row of an entity."""
-        from falsum.predict import embedding
-
-        return embedding(self._job.graph, self.scoring, label)
+        return predict.embedding(self._job.graph, self.scoring, label)
 
     def relation_embedding(self, label: str) -> np.ndarray:
         """(relation width,) float32 row of a relation."""
-        from falsum.predict import relation_embedding
-
-        return relation_embedding(self._job.graph, self.scoring, label)
+        return predict.relation_embedding(self._job.graph, self.scoring, label)
 
     def export(self, folder: str | Path, format: Literal["parquet", "tsv"] = "parquet") -> tuple[Path, Path]:
         """Write entity and relation rows with their labels: see `falsum.predict.export`."""
-        from falsum.predict import export
-
-        return export(self._job.graph, self.scoring, folder, format)
-
-
-def train(graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
-    """Train a recipe on a graph into a new run folder, silently, to the end."""
-    run = Run.create(graph, recipe, folder)
-    for _ in run.train():
-        pass
-    return run
+        return predict.export(self._job.graph, self.scoring, folder, format)
 
 
 def _fixed(recipe: Recipe, job: Job) -> dict[str, Any]:
@@ -374,29 +351,6 @@ def _fixed(recipe: Recipe, job: Job) -> dict[str, Any]:
         "train.inverses": recipe.train.inverses,
         "the list of tables updated by rows (see noise, penalty, optimizer.lazy)": sorted(job.row_wise),
     }
-
-
-def environment() -> dict[str, Any]:
-    """What a run's numbers may depend on besides its recipe."""
-    return {
-        "falsum": version("falsum"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "command": sys.argv,
-    }
-
-
-def processor() -> str:
-    """The CPU's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _load_weights(scoring: Scoring, tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -422,27 +376,3 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         return pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} cannot be read: {error}. Restore it from a copy, or train again.") from None
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """While the block runs, Ctrl-C and SIGTERM only raise a flag, so that a step is never cut in two.
-
-    A second Ctrl-C acts at once. Does nothing outside the main thread, where signals cannot be caught.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        before = {}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -192,9 +192,7 @@ SCHEDULE_VALUES: list[tuple[str, dict[str, Any], tuple[int, float, list[float]],
 
 
 @pytest.mark.parametrize(("name", "settings", "place", "expected"), SCHEDULE_VALUES)
-def test_schedules(
-    name: str, settings: dict[str, Any], place: tuple[int, float, list[float]], expected: float
-) -> None:
+def test_schedules(name: str, settings: dict[str, Any], place: tuple[int, float, list[float]], expected: float) -> None:
     assert SCHEDULES[name](**settings).factor(*place) == pytest.approx(expected, rel=1e-12)
 
 

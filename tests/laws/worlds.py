@@ -110,8 +110,6 @@ def scoring(name: str, g: Graph, seed: int = 0, *, dim: int = 4, whole: bool = F
     return Scoring(entities.double(), relations.double(), model.double().eval(), dtype=torch.float64, **rates)
 
 
-
-
 def gradients(parts: Scoring) -> list[Tensor]:
     weights = [parts.entities.weight, parts.relations.weight, *parts.model.parameters()]
     return [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]
