@@ -6,7 +6,7 @@ code and would not be a default of ours: validation also filters test answers; p
 weighted penalty once per triple, falsum once per side: its weights are halved here. Deviations: equal queries are
 grouped; with inverse relations both sides of a step share one dropout mask of the candidates; RESCAL's relation dropout
 has one mask per distinct relation of a batch instead of one per triple; the rule that stops a run below an MRR of 0.05
-after 50 epochs is left out (DistMult on FB15k-237 is at 0.046 there and goes on to learn).
+after 50 epochs is left out (DistMult on FB15k-237 is close to it there and goes on to learn).
 """
 
 from __future__ import annotations
