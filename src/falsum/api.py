@@ -13,9 +13,7 @@ from falsum.run import Run
 
 def recipe(name: str | Path, graph: Graph | str, /, **settings: Any) -> Recipe:
     """A recipe by name or TOML file, with dotted settings changed: recipe("default", graph, **{"model.dim": 64})."""
-    chosen = _graph(graph)
-    base = read_file(Path(name)) if str(name).endswith(".toml") else named_recipe(str(name), chosen)
-    return base.changed(**settings) if settings else base
+    return _recipe(name, _graph(graph), settings)
 
 
 def train(graph: Graph | str, recipe: Recipe | str = "default", *, folder: str | Path, **settings: Any) -> Run:
@@ -24,9 +22,7 @@ def train(graph: Graph | str, recipe: Recipe | str = "default", *, folder: str |
     Raises UserError for bad input, training.Diverged when the loss becomes non-finite.
     """
     chosen = _graph(graph)
-    chosen_recipe = recipe if isinstance(recipe, Recipe) else globals()["recipe"](recipe, chosen)
-    run = Run.create(chosen, chosen_recipe.changed(**settings) if settings else chosen_recipe, folder)
-    return _finish(run)
+    return _finish(Run.create(chosen, _recipe(recipe, chosen, settings), folder))
 
 
 def resume(folder: str | Path) -> Run:
@@ -45,6 +41,16 @@ def _finish(run: Run) -> Run:
     if len(run.graph.splits.get("test", ())):
         run.evaluate("test")
     return run
+
+
+def _recipe(given: Recipe | str | Path, graph: Graph, settings: dict[str, Any]) -> Recipe:
+    if isinstance(given, Recipe):
+        base = given
+    elif str(given).endswith(".toml"):
+        base = read_file(Path(given))
+    else:
+        base = named_recipe(str(given), graph)
+    return base.changed(**settings) if settings else base
 
 
 def _graph(graph: Graph | str) -> Graph:
