@@ -16,7 +16,8 @@ import torch
 import falsum as package
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
 from falsum import api
-from falsum.__main__ import SLICES, app
+from falsum.cli import app
+from falsum.cli.runs import SLICES
 from falsum.errors import UserError
 from falsum.graph import Graph
 from falsum.metrics import metrics

@@ -1,0 +1,175 @@
+"""What all commands share: the application, the consoles, options, progress, and how a graph is read."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from falsum import tables
+from falsum.errors import UserError
+from falsum.graph import Graph, load
+from falsum.protocol import Evaluation
+from falsum.run import Run
+from falsum.tables import metrics_line
+from falsum.training import Record
+
+app = typer.Typer(
+    help="Complete knowledge graphs. Start with: falsum demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+# No emoji: a label may hold ":cat:". No width where nobody looks: a label cut in two lines could not be searched for.
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+ReadOptions = Annotated[
+    list[str] | None,
+    typer.Option("--read", help="How to read the file where it is not clear: --read columns=head,relation,tail."),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set model.dim=256. Repeatable.")]
+
+
+class Display:
+    """Progress for people: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.bar = run, out.is_terminal
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[info]}"))
+        self.progress = Progress(*columns, console=out, transient=True, disable=not self.bar)
+        self.last_line = time.monotonic()
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        self.task = self.progress.add_task("training", total=None, info="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def show(self, record: Record) -> None:
+        epochs = self.run.recipe.train.epochs
+        speed = f"{record.triples_per_second:,.0f} triples/s" if record.triples_per_second else ""
+        info = f"epoch {record.epoch}/{epochs}  loss {record.loss:.4f}  {speed}"
+        self.progress.update(self.task, completed=record.step, total=epochs * record.steps_per_epoch, info=info)
+        if record.metrics:
+            star = " *" if record.best else ""
+            where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}"
+            out.print(f"{where}  {metrics_line(record.metrics)}{star}")
+        elif record.done:
+            out.print(f"done after {record.seconds:.1f} s: {record.done}")
+        elif not self.bar and time.monotonic() - self.last_line > 30:
+            self.last_line = time.monotonic()
+            left = record.seconds / max(1, record.step) * (epochs * record.steps_per_epoch - record.step)
+            out.print(f"{info}  at most {left / 60:.0f} min left")
+
+
+def show(*parts: RenderableType) -> None:
+    for part in parts:
+        out.print(part)
+
+
+def train_run(run: Run) -> None:
+    with Display(run) as display:
+        for record in run.train():
+            display.show(record)
+
+
+def evaluate_run(run: Run, split: str, protocol: str = "falsum") -> Evaluation:
+    total = 2 * len(run.graph.splits.get(split, ()))
+    with Progress(
+        TextColumn("ranking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=total)
+        return run.evaluate(
+            split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n))
+        )
+
+
+def _with_eta(total: int, update: Callable[[int], None]) -> Callable[[int], None]:
+    """Also say once how long a long evaluation will take, for those without a bar."""
+    start, said = time.monotonic(), False
+
+    def progress(done: int) -> None:
+        nonlocal said
+        update(done)
+        left = (time.monotonic() - start) / max(1, done) * (total - done)
+        if not said and left > 20:
+            said = True
+            out.print(f"ranking {total:,} queries: about {left:.0f} s")
+
+    return progress
+
+
+# What --read may say: the keyword arguments of `falsum.load` and how their text is understood.
+READ: dict[str, Callable[[str], Any]] = {
+    "columns": lambda text: [name.strip() for name in text.split(",")],
+    "separator": str,
+    "header": lambda text: {"true": True, "false": False}[text.lower()],
+    "layout": str,
+    "literals": str,
+    "seed": int,
+    "valid": float,
+    "test": float,
+}
+
+
+def read_options(texts: Sequence[str] | None) -> dict[str, Any]:
+    options = {}
+    for text in texts or []:
+        key, _, value = text.partition("=")
+        try:
+            options[key] = READ[key](value)
+        except (KeyError, ValueError):
+            raise UserError(
+                f"--read {text} is not understood. Legal keys: {', '.join(READ)}; for example --read "
+                "columns=head,relation,tail --read separator=tab --read header=false --read seed=1."
+            ) from None
+    return options
+
+
+def load_graph(name: str, **options: Any) -> Graph:
+    """Load a graph and say how it was read; a download shows its progress."""
+    hidden = not out.is_terminal
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=out, transient=True, disable=hidden) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = bar.add_task(escape(file), total=total)
+                if hidden:
+                    out.print(f"fetching {file}", markup=False)
+            bar.update(tasks[file], completed=done, total=total)
+
+        graph = load(name, progress=progress, **options)
+    out.print(f"{graph.name}: {graph.source}", markup=False)
+    for note in graph.notes:
+        out.print(f"  note: {note}", markup=False)
+    return graph
+
+
+def fresh_folder(name: str) -> Path:
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def finish(run: Run) -> None:
+    train_run(run)
+    if len(run.graph.splits.get("test", ())):
+        show(*tables.evaluation(evaluate_run(run, "test")))
