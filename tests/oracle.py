@@ -81,73 +81,93 @@ SCORES = {
 
 # objectives: the loss of each target of one query
 # positives: scores of the targets of the query, negatives: scores of the counted candidates, no target among them
-# unless a draw hit it. The sets that an objective wants (target inside or outside) are made here.
+# unless a draw hit it; weights: how often each negative counts. The sets that an objective wants (target inside or
+# outside) are made here.
 
 
-def softmax(positives: Row, negatives: Row, *, label_smoothing: float = 0.0, spread: str = "others") -> list[float]:
+def rivals_of(i: int, positives: Row, negatives: Row, weights: Row) -> list[tuple[float, float]]:
+    """(score, weight) of what target i is held against: the negatives, and the other targets once each."""
+    others = [*positives[:i], *positives[i + 1 :]]
+    return [*zip(negatives, weights, strict=True), *((score, 1.0) for score in others)]
+
+
+def softmax(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    label_smoothing: float = 0.0,
+    spread: str = "others",
+    temperature: float = 1.0,
+) -> list[float]:
     values = []
     for i, positive in enumerate(positives):
-        others = [*negatives, *positives[:i], *positives[i + 1 :]]
-        scores = [positive, *others]
-        peak = max(scores)
-        normaliser = peak + math.log(sum(math.exp(s - peak) for s in scores))
-        if spread == "others":
-            labels = [1 - label_smoothing, *([label_smoothing / max(len(others), 1)] * len(others))]
-        else:
-            share = label_smoothing / len(scores)
-            labels = [1 - label_smoothing + share, *([share] * len(others))]
-        if spread == "others" and not others:
+        rivals = [(s / temperature, w) for s, w in rivals_of(i, positives, negatives, weights)]
+        own = positive / temperature
+        peak = max([own, *(s for s, _ in rivals)])
+        normaliser = peak + math.log(math.exp(own - peak) + sum(w * math.exp(s - peak) for s, w in rivals))
+        number = sum(w for _, w in rivals)
+        share = label_smoothing / (number or 1) if spread == "others" else label_smoothing / (number + 1)
+        label = 1 - label_smoothing + (share if spread == "all" else 0)
+        if not rivals:
             # With no other candidate the taken mass goes nowhere: what is left is logsumexp = s+, times it.
-            values.append(normaliser - (1 - label_smoothing) * positive)
+            values.append(normaliser - label * own)
             continue
-        values.append(-sum(label * (s - normaliser) for label, s in zip(labels, scores, strict=True)))
+        values.append(-label * (own - normaliser) - sum(w * share * (s - normaliser) for s, w in rivals))
     return values
 
 
-def negative_sampling(positives: Row, negatives: Row, *, offset: float = 0.0, reduction: str = "sum") -> list[float]:
+def negative_sampling(
+    positives: Row, negatives: Row, weights: Row, *, offset: float = 0.0, reduction: str = "sum"
+) -> list[float]:
     values = []
     for i, positive in enumerate(positives):
-        rivals = [*negatives, *positives[:i], *positives[i + 1 :]]
-        total = sum(softplus(s + offset) for s in rivals)
-        values.append(softplus(-positive - offset) + (total / max(len(rivals), 1) if reduction == "mean" else total))
+        rivals = rivals_of(i, positives, negatives, weights)
+        total = sum(w * softplus(s + offset) for s, w in rivals)
+        number = sum(w for _, w in rivals) or 1
+        values.append(softplus(-positive - offset) + (total / number if reduction == "mean" else total))
     return values
 
 
-def adversarial_weights(negatives: Row, inverse_temperature: float) -> list[float]:
+def adversarial_weights(negatives: Row, weights: Row, inverse_temperature: float) -> list[float]:
     peak = max((inverse_temperature * s for s in negatives), default=0.0)
-    weights = [math.exp(inverse_temperature * s - peak) for s in negatives]
-    return [w / sum(weights) for w in weights]
+    tilts = [w * math.exp(inverse_temperature * s - peak) for s, w in zip(negatives, weights, strict=True)]
+    return [t / sum(tilts) for t in tilts]
 
 
 def self_adversarial(
-    positives: Row, negatives: Row, *, inverse_temperature: float = 1.0, offset: float = 0.0
+    positives: Row, negatives: Row, weights: Row, *, inverse_temperature: float = 1.0, offset: float = 0.0
 ) -> list[float]:
     (positive,) = positives
-    weights = adversarial_weights(negatives, inverse_temperature)
-    negative = sum(w * softplus(s + offset) for w, s in zip(weights, negatives, strict=True))
+    shares = adversarial_weights(negatives, weights, inverse_temperature)
+    negative = sum(w * softplus(s + offset) for w, s in zip(shares, negatives, strict=True))
     return [softplus(-positive - offset) + negative]
 
 
-def bce(positives: Row, negatives: Row, *, label_smoothing: float = 0.0, offset: float = 0.0) -> list[float]:
-    labels = len(positives) + len(negatives)
+def bce(
+    positives: Row, negatives: Row, weights: Row, *, label_smoothing: float = 0.0, offset: float = 0.0
+) -> list[float]:
+    labels = len(positives) + sum(weights)
     value = 0.0
-    for truth, scores in ((1.0, positives), (0.0, negatives)):
-        for score in scores:
+    for truth, scores, counts in ((1.0, positives, [1.0] * len(positives)), (0.0, negatives, weights)):
+        for score, count in zip(scores, counts, strict=True):
             label = (1 - label_smoothing) * truth + label_smoothing / labels
-            value += label * softplus(-score - offset) + (1 - label) * softplus(score + offset)
+            value += count * (label * softplus(-score - offset) + (1 - label) * softplus(score + offset))
     return [value / labels / len(positives)] * len(positives)
 
 
-def margin(positives: Row, negatives: Row, *, margin: float = 1.0, reduction: str = "sum") -> list[float]:
+def margin(positives: Row, negatives: Row, weights: Row, *, margin: float = 1.0, reduction: str = "sum") -> list[float]:
     (positive,) = positives
-    total = sum(max(0.0, margin + s - positive) for s in negatives)
-    return [total / max(len(negatives), 1) if reduction == "mean" else total]
+    total = sum(w * max(0.0, margin + s - positive) for s, w in zip(negatives, weights, strict=True))
+    return [total / (sum(weights) or 1) if reduction == "mean" else total]
 
 
-def soft_margin(positives: Row, negatives: Row, *, margin: float = 0.0, reduction: str = "sum") -> list[float]:
+def soft_margin(
+    positives: Row, negatives: Row, weights: Row, *, margin: float = 0.0, reduction: str = "sum"
+) -> list[float]:
     (positive,) = positives
-    total = sum(softplus(margin + s - positive) for s in negatives)
-    return [total / max(len(negatives), 1) if reduction == "mean" else total]
+    total = sum(w * softplus(margin + s - positive) for s, w in zip(negatives, weights, strict=True))
+    return [total / (sum(weights) or 1) if reduction == "mean" else total]
 
 
 LOSSES = {

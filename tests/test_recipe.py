@@ -23,6 +23,7 @@ PLACES: dict[str, Any] = {
     "model": lambda part: {"model": part},
     "noise": lambda part: {"model": MODEL, "noise": part},
     "objective": lambda part: {"model": MODEL, "objective": part},
+    "weighting": lambda part: {"model": MODEL, "weighting": part},
     "penalty": lambda part: {"model": MODEL, "penalty": [part]},
     "optimizer": lambda part: {"model": MODEL, "optimizer": part},
     "schedule": lambda part: {"model": MODEL, "schedule": part},

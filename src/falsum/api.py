@@ -36,8 +36,9 @@ def open_run(folder: str | Path) -> Run:
 
 
 def _finish(run: Run) -> Run:
-    for _ in run.train():
-        pass
+    for stage in run.stages():
+        for _ in stage.train():
+            pass
     if len(run.graph.splits.get("test", ())):
         run.evaluate("test")
     return run

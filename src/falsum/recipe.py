@@ -26,6 +26,7 @@ from falsum.scan import Scoring
 from falsum.seeds import derive
 from falsum.table import INITIALIZERS, Table
 from falsum.training import Job, Validation
+from falsum.weighting import WEIGHTINGS
 
 Family = Mapping[str, Any]
 
@@ -33,6 +34,7 @@ FAMILIES: dict[str, Family] = {
     "model": MODELS,
     "noise": NOISES,
     "objective": OBJECTIVES,
+    "weighting": WEIGHTINGS,
     "penalty": PENALTIES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -145,13 +147,29 @@ class Validate(Section):
     floor_epochs: int = 50
 
 
+class Pretraining(Section):
+    """Weights to start from instead of the initialisers; optimizer, schedule and epochs start afresh.
+
+    source: the folder of a trained run, or a whole recipe that is trained first (in the folder `pretraining`). Rows are
+    matched by label; what the source does not know keeps its initial row. parts: "all" also copies the model's own
+    parameters, "rows" only entities and relations. inverses: False leaves out the rows of inverse relations, as the
+    released code of Kamigaito & Hayashi 2021 does without saying so.
+    """
+
+    source: Recipe | str
+    parts: Literal["all", "rows"] = "all"
+    inverses: bool = True
+
+
 class Recipe(Section):
     """Everything that decides a run, except the graph's triples."""
 
     name: str = "custom"
     model: _part("model")  # type: ignore[valid-type]
+    pretraining: Pretraining | None = None
     objective: _part("objective") = Field(default={"name": "softmax"}, validate_default=True)  # type: ignore[valid-type]
     noise: _part("noise") = Field(default={"name": "all"}, validate_default=True)  # type: ignore[valid-type]
+    weighting: _part("weighting") = Field(default={"name": "equal"}, validate_default=True)  # type: ignore[valid-type]
     penalty: list[_part("penalty")] = []  # type: ignore[valid-type]
     optimizer: _part("optimizer") = Field(default={"name": "adagrad"}, validate_default=True)  # type: ignore[valid-type]
     schedule: _part("schedule") = Field(default={"name": "constant"}, validate_default=True)  # type: ignore[valid-type]
@@ -183,6 +201,9 @@ class Recipe(Section):
         for key, value in settings.items():
             _assign(values, key, value)
         return read(values)
+
+
+Pretraining.model_rebuild()  # it holds recipes, and recipes hold it
 
 
 def read(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
@@ -227,6 +248,8 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(here, list):
             here = here[int(part)] if part.isdigit() and int(part) < len(here) else None
         else:
+            if part == "pretraining" and here.get(part) is None:
+                here[part] = {}
             here = here.get(part) if isinstance(here, dict) else None
         if not isinstance(here, dict | list):
             legal = ", ".join(values)
@@ -312,6 +335,7 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
             pick_dtype(recipe.train.precision, device),
         ),
         objective=objective,
+        weighting=build("weighting", recipe.weighting),
         draw=draw,
         grouped=grouped,
         joined=graph.has_inverses and noise.groups,

@@ -1,8 +1,9 @@
 """Run: a folder that holds everything about one training, and the object that opens it.
 
 recipe.toml, graph.json, triples.parquet, entities.parquet, relations.parquet, environment.json are written before the
-first step; metrics.jsonl, model.safetensors (the best weights) and checkpoint/ while training; ranks.parquet and
-protocol.json by evaluation. No pickle: loading a stranger's folder executes nothing.
+first step, with start.safetensors or pretraining/ where the recipe starts from other weights; metrics.jsonl,
+model.safetensors (the best weights) and checkpoint/ while training; ranks.parquet and protocol.json by evaluation. No
+pickle: loading a stranger's folder executes nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from falsum import predict
 from falsum.errors import UserError
 from falsum.files import alone, read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
+from falsum.pretraining import start_from
 from falsum.process import environment, stop_requests
 from falsum.protocol import PROTOCOLS, Evaluation, evaluate
-from falsum.recipe import Recipe, assemble, read_file
+from falsum.recipe import Pretraining, Recipe, assemble, read_file
 from falsum.scan import Scoring
 from falsum.training import Job, Position, Record, Trainer
 
@@ -48,7 +50,8 @@ class Run:
     def create(cls, graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
         """Start a run folder: settings, labels and triples, no weights yet.
 
-        Raises UserError when the folder already holds a run, or the recipe does not fit the graph.
+        Raises UserError when the folder already holds a run, the recipe does not fit the graph, or the run that it
+        starts from cannot be used.
         """
         folder = Path(folder)
         if (folder / "recipe.toml").exists():
@@ -62,6 +65,9 @@ class Run:
         job = assemble(recipe, graph)  # what cannot be trained leaves no folder behind
         precision = "bf16" if job.scoring.dtype is torch.bfloat16 else "fp32"
         recipe = recipe.changed(**{"train.precision": precision})  # "auto" would mean another thing elsewhere
+        start = None
+        if recipe.pretraining and isinstance(recipe.pretraining.source, str):
+            start = _start(recipe.pretraining, cls.open(recipe.pretraining.source), job)
         about = {
             "format": FORMAT,
             "name": graph.name,
@@ -71,6 +77,8 @@ class Run:
             "num_base_relations": graph.num_base_relations,
         }
         run = cls(folder)
+        if start:
+            write_tensors(folder / "start.safetensors", *start)
         write_json(folder / "environment.json", environment())
         for name, labels in (("entities", graph.entities), ("relations", graph.relations)):
             _write_parquet(folder / f"{name}.parquet", pl.DataFrame({"id": range(len(labels)), "label": labels}))
@@ -162,6 +170,21 @@ class Run:
         """Whether no line of metrics.jsonl tells that weights were written."""
         return not any(line.get("best") or line.get("done") for line in self.history())
 
+    def stages(self) -> list[Run]:
+        """The runs to train, in order: the pre-training runs that are part of this one, then this one itself."""
+        rules = self.recipe.pretraining
+        if rules is None or isinstance(rules.source, str):
+            return [self]
+        folder = self.folder / "pretraining"
+        known = (folder / "recipe.toml").exists()
+        source = Run.open(folder) if known else Run.create(self.graph, rules.source, folder)
+        return [*source.stages(), self]
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has come to its end."""
+        return any(line.get("done") for line in self.history())
+
     def train(self, rank_progress: Callable[[int], None] = lambda done: None) -> Iterator[Record]:
         """Train, or go on from the checkpoint, writing the folder and yielding a record per step and validation.
 
@@ -173,10 +196,28 @@ class Run:
             checkpoint = self.folder / "checkpoint" / "last.safetensors"
             if checkpoint.exists():
                 self._restore(trainer, checkpoint)
+            else:
+                self._take_start(trainer.job)
             self._trim_metrics(trainer.position)
             for folder in (self.folder, checkpoint.parent):
                 remove_parts(folder)
             yield from self._train(trainer, checkpoint, stopped)
+
+    def _take_start(self, job: Job) -> None:
+        """Replace the initial weights by those that the recipe starts from."""
+        rules, path = self.recipe.pretraining, self.folder / "start.safetensors"
+        if rules is None:
+            return
+        if not path.exists():
+            inside = not isinstance(rules.source, str)
+            source = Run.open(self.folder / "pretraining" if inside else str(rules.source))
+            if inside and not source.finished:
+                raise UserError(
+                    f"{self.folder} starts from {source.folder}, which is not trained yet. Train both, in order, with "
+                    f"`falsum resume {self.folder}`."
+                )
+            write_tensors(path, *_start(rules, source, job))
+        _load_weights(job.scoring, read_tensors(path)[0], path)
 
     def _train(self, trainer: Trainer, checkpoint: Path, stopped: Callable[[], bool]) -> Iterator[Record]:
         saved_at = time.monotonic()
@@ -342,6 +383,13 @@ class Run:
         return predict.export(self._job.graph, self.scoring, folder, format)
 
 
+def _start(rules: Pretraining, source: Run, job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights that a job starts from, and where they came from."""
+    fresh = {name: tensor.detach() for name, tensor in _weights(job.scoring).items()}
+    start, taken = start_from(rules, source._job.graph, source._best_weights(), job.graph, fresh)
+    return start, {"format": FORMAT, "source": str(source.folder.resolve()), "rows": taken}
+
+
 def _fixed(recipe: Recipe, job: Job) -> dict[str, Any]:
     """What a checkpoint cannot be continued without."""
     return {
@@ -353,14 +401,18 @@ def _fixed(recipe: Recipe, job: Job) -> dict[str, Any]:
     }
 
 
-def _load_weights(scoring: Scoring, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    targets = {
+def _weights(scoring: Scoring) -> dict[str, torch.Tensor]:
+    """Every tensor of a model by its name in model.safetensors."""
+    return {
         "entities": scoring.entities.weight,
         "relations": scoring.relations.weight,
         **{f"model.{name}": p for name, p in scoring.model.named_parameters()},
         **{f"buffers.{name}": b for name, b in scoring.model.named_buffers()},
     }
-    for name, target in targets.items():
+
+
+def _load_weights(scoring: Scoring, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    for name, target in _weights(scoring).items():
         if name not in tensors or tensors[name].shape != target.shape:
             raise UserError(f"{path} does not fit the recipe beside it: {name} is missing or has another shape.")
         target.detach().copy_(tensors[name])

@@ -142,9 +142,8 @@ def _all(
 ) -> State:
     """The state over every entity, block by block, or by a fused path."""
     if type(objective) is SoftmaxCrossEntropy and scoring.model.compare is dot and candidates.drop is None:
-        logsumexp, total = dot_softmax(
-            vector, scoring.entities.weight, rate, seed, scoring.dtype, sums_scores=objective.label_smoothing > 0
-        )
+        scaled, sums = vector / objective.temperature, objective.label_smoothing > 0
+        logsumexp, total = dot_softmax(scaled, scoring.entities.weight, rate, seed, scoring.dtype, sums_scores=sums)
         return logsumexp, total, torch.full_like(total, len(scoring.entities.weight))
     drop = _dropped(objective, query, candidates)
     weight = scoring.entities.weight
@@ -208,16 +207,26 @@ def _sampled(
 
     compare = _DOT[scoring.dtype] if scoring.model.compare is dot else scoring.model.compare
     scores = gathered_scores(compare, vector, scoring.entities, ids, rate, seed)
+    weight = None if candidates.weight is None else _each(candidates.weight.to(scores.dtype), len(vector))
     if candidates.drop is not None:
-        each = ids.repeat_interleave(-(-len(vector) // len(ids)), 0)[: len(vector)]
-        scores = scores.masked_fill(_hits(candidates.drop, each, len(scoring.entities.weight)), -torch.inf)
+        hits = _hits(candidates.drop, _each(ids, len(vector)), len(scoring.entities.weight))
+        scores = scores.masked_fill(hits, -torch.inf)
+    if weight is not None:
+        scores = scores.masked_fill(weight == 0, -torch.inf)
     if objective.includes_target:
         if not query.single:
             raise ValueError(
                 f"{type(objective).__name__} over drawn candidates keeps one query per triple, not grouped"
             )
         scores = torch.cat([positive[:, None], scores], 1)
-    return objective.fold(scores, positive)
+        if weight is not None:
+            weight = torch.cat([torch.ones_like(positive)[:, None], weight], 1)
+    return objective.fold(scores, positive, weight)
+
+
+def _each(shared: Tensor, num_queries: int) -> Tensor:
+    """(b, n): the row of every query in a (c, n) that serves ceil(b / c) queries a row."""
+    return shared.repeat_interleave(-(-num_queries // len(shared)), 0)[:num_queries]
 
 
 def _dot_in(dtype: torch.dtype) -> Compare:

@@ -20,6 +20,7 @@ from falsum.optim import Optimizer, Schedule, Updater
 from falsum.ranking import rank
 from falsum.scan import Gathered, Scoring, factors, gather, loss
 from falsum.seeds import derive, generator
+from falsum.weighting import Weighting
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Job:
     graph: Graph
     scoring: Scoring
     objective: Objective
+    weighting: Weighting
     draw: Draw
     grouped: bool
     joined: bool
@@ -112,7 +114,11 @@ class Trainer:
         self.updater = Updater(job.optimizer, self.parameters, job.row_wise)
         triples = job.graph.splits["train"]
         self.device = scoring.entities.weight.device
-        sides = [job.graph.queries(triples, side, grouped=job.grouped).to(self.device) for side in BOTH_SIDES]
+        weights = {side: job.weighting(job.graph, side) for side in BOTH_SIDES}
+        sides = [
+            job.graph.queries(triples, side, grouped=job.grouped, weight=weights[side]).to(self.device)
+            for side in BOTH_SIDES
+        ]
         self.queries = [joined(sides)] if job.joined else sides
         self.steps_per_epoch = max(1, math.ceil(len(triples) / job.batch_size))
         self.triples_per_step = len(triples) / self.steps_per_epoch
@@ -157,12 +163,13 @@ class Trainer:
         torch.manual_seed(derive(job.seed, step, "model"))  # for dropout inside a score model
         touched: dict[str, list[Tensor]] = {"entities": [], "relations": []}
         total = torch.zeros((), device=self.device)
+        objective = job.objective.at(step / self.steps_per_epoch)
         for part, query in enumerate(self.queries):
             batch = query.select(self._rows(part, epoch, inside))
             candidates = job.draw(batch, derive(job.seed, step, "noise", part))
             rows = gather(job.scoring, batch)
             seed = derive(job.seed, step, "dropout", part)
-            values = loss(job.scoring, job.objective, batch, candidates, seed, rows)
+            values = loss(job.scoring, objective, batch, candidates, seed, rows)
             value = (values * batch.weight).sum() / self.triples_per_step
             total += value.detach()
             (value + self._penalty(batch, rows)).backward()
@@ -176,13 +183,13 @@ class Trainer:
         return float(total) / len(BOTH_SIDES)
 
     def _penalty(self, batch: Query, rows: Gathered) -> Tensor:
-        """Penalties of the batch, weighted and averaged as its losses."""
+        """Penalties of the batch, averaged as its losses."""
         penalties = [p for p in self.job.penalties if isinstance(p, Penalty)]
         if not penalties:
             return torch.zeros((), device=self.device)
         parts = factors(self.job.scoring, batch, rows)
         value = sum((penalty(parts) for penalty in penalties), start=torch.zeros((), device=self.device))
-        return (value * batch.weight).sum() / self.triples_per_step
+        return value.sum() / self.triples_per_step
 
     def _table_penalty(self) -> None:
         for penalty in self.job.penalties:

@@ -21,6 +21,7 @@ from falsum.protocol import PROTOCOLS, evaluate
 from falsum.ranking import rank
 from falsum.scan import Scoring
 from falsum.table import INITIALIZERS, Table
+from falsum.weighting import WEIGHTINGS
 
 
 def real(*rows: Any) -> torch.Tensor:
@@ -81,6 +82,10 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("softmax", {"label_smoothing": 0.3}, 1.346052639699),
     # ln 6.5 - 0.7 ln 2 - 0.075 ln(2 * 3 * 1 * 0.5)
     ("softmax", {"label_smoothing": 0.3, "spread": "all"}, 1.304203228860),
+    # Scores doubled: e^s are 4 and 9, 1, 1/4, ln(14.25 / 4)
+    ("softmax", {"temperature": 0.5}, 1.270462545595),
+    # Used by itself, an annealed objective stands at its end
+    ("softmax", {"label_smoothing": 0.3, "anneal_epochs": 5.0}, 1.346052639699),
     # ln(1.5 * 4 * 2 * 1.5)
     ("negative-sampling", {}, 2.890371757896),
     # ln 1.5 + ln(4 * 2 * 1.5) / 3
@@ -221,7 +226,52 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     # The stream of torch's generator at seed 5 begins 1, 5, 2, 3, 6, 1 in seven
     ("uniform", {"num": 3}, [[1, 5, 2], [3, 6, 1]], None),
     ("uniform", {"num": 6, "shared": "batch"}, [[1, 5, 2, 3, 6, 1]], None),
+    # Only b has ever been a tail, so it has all the odds; with exponent 0 all seven have the same
+    ("frequency", {"num": 2}, [[1, 1], [1, 1]], None),
+    ("frequency", {"num": 3, "exponent": 0.0}, [[1, 5, 2], [3, 6, 1]], None),
+    ("frequency-weighted", {"num": 3}, [[1, 5, 2], [3, 6, 1]], None),
+    ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
 ]
+NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
+    ("uniform", {"num": 3}, None),
+    # Draws 1, 5, 2 and 3, 6, 1: b counts its whole probability 1, the others 0; or 1/7 each
+    ("frequency-weighted", {"num": 3}, [[1, 0, 0], [0, 0, 1]]),
+    ("frequency-weighted", {"num": 3, "exponent": 0.0}, [[1 / 7] * 3] * 2),
+    # 14 draws from 7 entities show each twice; from b alone, b 14 times
+    ("expected", {"num": 14.0}, [[2] * 7]),
+    ("expected", {"num": 14.0, "exponent": 1.0}, [[0, 14, 0, 0, 0, 0, 0]]),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "weight"), NOISE_WEIGHTS)
+def test_weights_of_noises(name: str, settings: dict[str, Any], weight: list[list[float]] | None) -> None:
+    zero, rows = torch.zeros(2, dtype=torch.int64), torch.arange(2)
+    query = Query(zero, zero, zero + 1, rows, torch.ones(2), Side.TAIL, Side.TAIL)
+    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu"))(query, 5)
+    assert (candidates.weight is None) == (weight is None)
+    if weight is not None:
+        torch.testing.assert_close(candidates.weight, torch.tensor(weight, dtype=torch.float64))
+
+
+# Triples a r b, a r c, d r b. Tails: query (a, r) twice, (d, r) once; b answers twice, c once.
+# Heads: query (?, r, b) twice, (?, r, c) once; a answers twice, d once.
+WEIGHTS: list[tuple[str, dict[str, Any], list[float], list[float]]] = [
+    ("equal", {}, [1, 1, 1], [1, 1, 1]),
+    # #x / #y: 2/2, 2/1, 1/2 and 2/2, 1/2, 2/1
+    ("backward-correction", {"form": "ratio"}, [1, 2, 0.5], [1, 0.5, 2]),
+    # Of (a, r): 1/2 and 1 over their mean 3/4; alone, d has 1. Heads: (?, r, b) has 1/2 and 1, (?, r, c) one answer
+    ("backward-correction", {"form": "exact"}, [2 / 3, 4 / 3, 1], [2 / 3, 1, 4 / 3]),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "tails", "heads"), WEIGHTS)
+def test_weightings(name: str, settings: dict[str, Any], tails: list[float], heads: list[float]) -> None:
+    train = torch.tensor([[0, 0, 1], [0, 0, 2], [3, 0, 1]])
+    g = Graph("four", {"train": train}, pl.Series([*"abcd"]), pl.Series(["r"]), 1)
+    weighting = WEIGHTINGS[name](**settings)
+    for each in (g, g.with_inverses()):
+        assert weighting(each, Side.TAIL).tolist() == pytest.approx(tails, rel=1e-6)
+        assert weighting(each, Side.HEAD).tolist() == pytest.approx(heads, rel=1e-6)
 
 
 @pytest.mark.parametrize(("name", "settings", "ids", "drop"), NOISE_VALUES)
@@ -279,11 +329,12 @@ def test_the_ranks_of_six_triples() -> None:
         (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
         (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
         (NOISES, {case[0] for case in NOISE_VALUES}),
+        (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),
         (SCHEDULES, {case[0] for case in SCHEDULE_VALUES}),
         (INITIALIZERS, {case[0] for case in INITIAL_VALUES}),
     ],
-    ids=["models", "objectives", "penalties", "noises", "optimizers", "schedules", "initialisers"],
+    ids=["models", "objectives", "penalties", "noises", "weightings", "optimizers", "schedules", "initialisers"],
 )
 def test_every_member_has_a_golden_case(family: dict[str, Any], cases: set[str]) -> None:
     assert set(family) == cases

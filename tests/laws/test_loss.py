@@ -172,6 +172,33 @@ def test_without_candidates_the_loss_is_finite_and_moves_no_candidate(
     assert (by_entity[2:] == 0).all()
 
 
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_weight_of_k_is_k_candidates(objective: tuple[str, dict], shared: bool) -> None:
+    """Also of 0; for every objective, value and gradients."""
+    built = worlds.make_objective(objective)
+    parts = worlds.scoring("complex", GRAPH)
+    query = questions(GRAPH, Side.TAIL, False)
+    rows = 1 if shared else len(query)
+    ids = torch.tensor([[5, 0, 3, 2]]).expand(rows, 4)
+    times = torch.tensor([2, 0, 1, 3])
+    weighted = Candidates(ids, weight=times.double().expand(rows, 4))
+    repeated = Candidates(ids.repeat_interleave(times, 1))
+    once = Candidates(ids)
+    value = worlds.value_and_gradients(parts, built, query, weighted)
+    worlds.same(value, worlds.value_and_gradients(parts, built, query, repeated))
+    with pytest.raises(AssertionError):
+        worlds.same(value, worlds.value_and_gradients(parts, built, query, once))
+
+
+def test_an_annealed_objective_reaches_its_smoothing_and_stays() -> None:
+    objective = SoftmaxCrossEntropy(label_smoothing=0.4, anneal_epochs=8)
+    assert [objective.at(epoch).label_smoothing for epoch in (0, 2, 8, 50)] == [0, 0.1, 0.4, 0.4]
+    assert SoftmaxCrossEntropy(label_smoothing=0.4).at(0).label_smoothing == 0.4
+    for name, each in worlds.objectives():
+        assert worlds.make_objective((name, each)).at(3) == worlds.make_objective((name, each))
+
+
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
 def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> None:
     for objective in worlds.objectives():
@@ -190,7 +217,8 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
             everyone = torch.randperm(7, generator=torch.Generator().manual_seed(1))[None]
             shuffled = Candidates(everyone, None, Pairs(row[order], entity[order]))
         else:
-            shuffled = Candidates(candidates.ids.flip(1), None, candidates.drop)
+            weight = None if candidates.weight is None else candidates.weight.flip(1)
+            shuffled = Candidates(candidates.ids.flip(1), weight, candidates.drop)
         worlds.same(
             worlds.value_and_gradients(parts, built, query, candidates),
             worlds.value_and_gradients(parts, built, query, shuffled),
@@ -248,7 +276,7 @@ def test_gradients_of_objectives_by_finite_differences(objective: tuple[str, dic
     if isinstance(built, SelfAdversarial):
         run(scores, positive).sum().backward()
         for i in range(2):
-            weights = oracle.adversarial_weights(scores[i].tolist(), built.inverse_temperature)
+            weights = oracle.adversarial_weights(scores[i].tolist(), [1.0] * 3, built.inverse_temperature)
             formula = [
                 w / (1 + torch.exp(torch.tensor(-s - built.offset, dtype=torch.float64)).item())
                 for w, s in zip(weights, scores[i].tolist(), strict=True)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
-from falsum.noise import NOISES, Candidates, Uniform
+from falsum.noise import NOISES, Candidates, Expected, Frequency, Uniform
+from falsum.noise.draws import distinct
 from laws import worlds
 
 GRAPHS = [worlds.graph(), worlds.graph().with_inverses()]
@@ -62,7 +63,7 @@ def test_equal_seeds_draw_alike_and_others_do_not(noise: tuple[str, dict]) -> No
         assert one.ids == two.ids == other.ids
     else:
         assert torch.equal(one.ids, two.ids)
-        assert not torch.equal(one.ids, other.ids)
+        assert torch.equal(one.ids, other.ids) == (noise[0] == "expected")
 
 
 @pytest.mark.parametrize("name", NOISES)
@@ -130,6 +131,48 @@ def test_filtered_draws_are_uniform_over_what_is_left() -> None:
         assert ((counts[left] - expected) ** 2 / expected).sum() < 63
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+@pytest.mark.parametrize("slot", BOTH_SIDES)
+@pytest.mark.parametrize("filtered", [False, True])
+def test_frequency_draws_follow_the_counts_of_the_slot(exponent: float, slot: Side, filtered: bool) -> None:
+    g = worlds.graph(20, 1, sizes=(60, 0, 0))
+    query = query_of(g, slot)
+    draw = Frequency(num=5, exponent=exponent, filtered=filtered).bind(g, worlds.CPU)
+    odds = torch.bincount(g.splits["train"][:, 2 if slot is Side.TAIL else 0], minlength=20).double() ** exponent
+    if filtered:
+        odds[[e for i, e in known_to(g, query) if i == 0]] = 0
+    counts = torch.zeros(20, dtype=torch.float64)
+    for seed in range(1500):
+        counts += torch.bincount(draw(query, seed).ids[0], minlength=20)
+    expected = counts.sum() * odds / odds.sum()
+    assert ((counts - expected) ** 2 / expected.clamp(min=1e-9)).sum() < 63
+    wrong = counts.sum() * odds**2 / (odds**2).sum()
+    assert ((counts - wrong) ** 2 / wrong.clamp(min=1e-9)).sum() > 63
+
+
+def test_distinct_draws_follow_the_odds_one_after_the_other() -> None:
+    """Two of three with odds 3, 2, 1: {0, 1} has 3/6 2/3 + 2/6 3/4, {0, 2} 3/6 1/3 + 1/6 3/5, {1, 2} the rest."""
+    random = torch.Generator().manual_seed(0)
+    drawn = distinct(20000, 2, torch.tensor([3.0, 2.0, 1.0]), None, random).sum(1)
+    share = torch.bincount(drawn, minlength=4)[1:].double() / 20000
+    expected = torch.tensor([7 / 12, 4 / 15, 3 / 20], dtype=torch.float64)
+    torch.testing.assert_close(share, expected, rtol=0, atol=0.015)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.75])
+@pytest.mark.parametrize("slot", BOTH_SIDES)
+def test_expected_weights_are_the_mean_counts_of_draws(exponent: float, slot: Side) -> None:
+    g = worlds.graph(12, 1, sizes=(40, 0, 0))
+    query = query_of(g, slot)
+    exact = Expected(num=6, num_head=3, exponent=exponent).bind(g, worlds.CPU)(query, 0)
+    draw = Frequency(num=6, num_head=3, exponent=exponent).bind(g, worlds.CPU)
+    counts = torch.zeros(12, dtype=torch.float64)
+    for seed in range(400):
+        counts += torch.bincount(draw(query, seed).ids.flatten(), minlength=12)
+    assert exact.weight is not None
+    torch.testing.assert_close(counts / 400 / len(query), exact.weight[0], rtol=0, atol=0.05)
+
+
 def test_the_test_of_uniformity_can_fail() -> None:
     counts = torch.full((20,), 300.0)
     counts[0] += 150
@@ -159,6 +202,15 @@ def test_settings_that_cannot_be_met_are_refused() -> None:
         Uniform(num=0)
     with pytest.raises(ValueError, match="at least 1"):
         Uniform(num_head=0)
+    with pytest.raises(ValueError, match="at least 1"):
+        Frequency(num=0)
+    with pytest.raises(ValueError, match="must be positive"):
+        Expected(num=0.0)
+    with pytest.raises(ValueError, match="drawn candidates"):
+        Candidates(range(3), weight=torch.ones(1, 3))
+    one = worlds.graph(4, 1, sizes=(1, 0, 0))
+    with pytest.raises(ValueError, match="cannot draw 2 of 1"):
+        Frequency(num=2, replacement=False).bind(one, worlds.CPU)
     with pytest.raises(ValueError, match="without replacement"):
         Uniform(num=8, replacement=False).bind(GRAPHS[0], worlds.CPU)
     with pytest.raises(ValueError, match="cannot draw 9 of 7"):

@@ -33,7 +33,12 @@ MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {"tucker": {"relation_dim": 3}, "t
 
 # Settings of every objective that change its formula; a new objective is tested with its defaults at least.
 OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
-    "softmax": [{}, {"label_smoothing": 0.3}, {"label_smoothing": 0.3, "spread": "all"}],
+    "softmax": [
+        {},
+        {"label_smoothing": 0.3},
+        {"label_smoothing": 0.3, "spread": "all"},
+        {"temperature": 0.5, "label_smoothing": 0.2},
+    ],
     "negative-sampling": [{}, {"offset": 1.5}, {"offset": -0.5, "reduction": "mean"}],
     "self-adversarial": [{}, {"inverse_temperature": 0.5, "offset": 2.0}, {"inverse_temperature": 0.0}],
     "bce": [{}, {"label_smoothing": 0.2}, {"label_smoothing": 0.1, "offset": 0.7}],
@@ -49,6 +54,14 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         for filtered in (False, True)
         for replacement in (False, True)
     ],
+    "frequency": [
+        {"num": 3, "num_head": 5, "exponent": exponent, "shared": shared, "chunk": 2, "filtered": filtered}
+        for exponent in (0.0, 0.75)
+        for shared in ("query", "batch", "chunk")
+        for filtered in (False, True)
+    ],
+    "frequency-weighted": [{"num": 3, "num_head": 5, "exponent": 0.5}],
+    "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
 }
 
 
@@ -169,8 +182,9 @@ class Oracle:
         values: list[float] = []
         for i in range(len(query)):
             positives = [self.score(query, i, t) for t in targets_of(query, i)]
-            negatives = [self.score(query, i, e) for e in counted(query, candidates, i, len(self.entities))]
-            values += oracle.LOSSES[objective[0]](positives, negatives, **objective[1])
+            rivals = counted(query, candidates, i, len(self.entities))
+            negatives = [self.score(query, i, e) for e, _ in rivals]
+            values += oracle.LOSSES[objective[0]](positives, negatives, [w for _, w in rivals], **objective[1])
         return values
 
 
@@ -178,17 +192,19 @@ def targets_of(query: Query, i: int) -> list[int]:
     return [t for t, row in zip(query.target.tolist(), query.row.tolist(), strict=True) if row == i]
 
 
-def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> list[int]:
-    """The entities that question i is compared with, targets of an exhaustive scan left out."""
+def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> list[tuple[int, float]]:
+    """The entities that question i is compared with and their weights, targets of an exhaustive scan left out."""
     targets = set(targets_of(query, i))
     dropped: set[int] = set()
     if candidates.drop is not None:
         row, entity = (part.tolist() for part in candidates.drop)
         dropped = {e for e, owner in zip(entity, row, strict=True) if owner == i}
     if isinstance(candidates.ids, range):
-        return [e for e in range(num_entities) if e not in dropped and e not in targets]
+        return [(e, 1.0) for e in range(num_entities) if e not in dropped and e not in targets]
     share = -(-len(query) // len(candidates.ids))
-    return [e for e in candidates.ids[i // share].tolist() if e not in dropped]
+    ids = candidates.ids[i // share].tolist()
+    weights = [1.0] * len(ids) if candidates.weight is None else candidates.weight[i // share].tolist()
+    return [(e, w) for e, w in zip(ids, weights, strict=True) if e not in dropped and w]
 
 
 def grouped(objective: Objective) -> bool:

@@ -170,6 +170,10 @@ def fresh_folder(name: str) -> Path:
 
 
 def finish(run: Run) -> None:
-    train_run(run)
+    """Train a run, what it starts from first, and evaluate it."""
+    for stage in run.stages():
+        if stage is not run and not stage.finished:
+            out.print(f"pre-training in {stage.folder}", markup=False)
+        train_run(stage)
     if len(run.graph.splits.get("test", ())):
         show(*tables.evaluation(evaluate_run(run, "test")))

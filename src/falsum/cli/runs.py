@@ -53,6 +53,9 @@ def train(
     graph: GraphName,
     recipe: Annotated[str, typer.Option(help="A recipe by name (see `falsum recipes`) or a .toml file.")] = "default",
     settings: Settings = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Start from the weights of this run, matched by label.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option("--run", help="Run folder; default runs/GRAPH-RECIPE-TIME.")] = None,
     read: ReadOptions = None,
 ) -> None:
@@ -62,6 +65,8 @@ def train(
     """
     loaded = load_graph(graph, **read_options(read))
     chosen: Recipe = api.recipe(recipe, loaded, **dict(parse_setting(text) for text in settings or []))
+    if source is not None:
+        chosen = chosen.changed(**{"pretraining.source": str(source.resolve())})
     run = Run.create(loaded, chosen, folder or fresh_folder(f"{loaded.name}-{chosen.name.replace('/', '-')}"))
     out.print(f"run folder: {run.folder}", markup=False)
     finish(run)

@@ -193,17 +193,22 @@ class Graph:
             return relation + self.num_base_relations, Side.TAIL
         return relation, side
 
-    def queries(self, triples: Tensor, side: Side, *, grouped: bool) -> Query:
-        """Triples (m, 3) as questions with `side` open: one per triple, or one per distinct (anchor, relation)."""
+    def queries(self, triples: Tensor, side: Side, *, grouped: bool, weight: Tensor | None = None) -> Query:
+        """Triples (m, 3) as questions with `side` open: one per triple, or one per distinct (anchor, relation).
+
+        weight: (m,) float32, how much each triple counts; None is 1 for all.
+        """
         head, relation, tail = triples.unbind(1)
         anchor, target = (head, tail) if side is Side.TAIL else (tail, head)
         relation, asked = self.ask(relation, side)
-        weight = torch.ones(len(target))
+        weight = torch.ones(len(target)) if weight is None else weight
         if not grouped:
             return Query(anchor, relation, target, torch.arange(len(target)), weight, asked, side)
         key, row = torch.unique(anchor * self.num_relations + relation, return_inverse=True)
         row, order = torch.sort(row, stable=True)
-        return Query(key // self.num_relations, key % self.num_relations, target[order], row, weight, asked, side)
+        return Query(
+            key // self.num_relations, key % self.num_relations, target[order], row, weight[order], asked, side
+        )
 
     def answers(self, splits: Iterable[str], side: Side) -> Answers:
         """Every distinct known answer of every (anchor, relation) in `splits`; absent splits count as empty."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from falsum.objectives.base import Objective, State, kept, row_sum
+from falsum.objectives.base import Objective, State, counted, kept, mean, row_sum
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class NegativeSampling(Objective):
     includes_target: ClassVar[bool] = False
     rows: ClassVar = "either"
 
-    def fold(self, scores: Tensor, positive: Tensor) -> State:
-        return softplus(scores + self.offset).sum(-1), kept(scores)
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return counted(softplus(scores + self.offset), weight), kept(scores, weight)
 
     def merge(self, a: State, b: State) -> State:
         return a[0] + b[0], a[1] + b[1]
@@ -38,7 +38,7 @@ class NegativeSampling(Objective):
         rivals = softplus(positive + self.offset)
         total = (total + row_sum(rivals, row, len(total)))[row] - rivals
         count = (count + row_sum(torch.ones_like(positive), row, len(count)))[row] - 1
-        negative = total / count.clamp(min=1) if self.reduction == "mean" else total
+        negative = mean(total, count) if self.reduction == "mean" else total
         return softplus(-positive - self.offset) + negative
 
 
@@ -55,13 +55,13 @@ class SelfAdversarial(Objective):
     includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor) -> State:
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
         # Masked after the product: 0 * -inf is NaN.
         tilt = (self.inverse_temperature * scores.detach()).masked_fill(scores == -torch.inf, -torch.inf)
         peak = tilt.amax(-1).clamp(min=torch.finfo(tilt.dtype).min)  # a query without candidates has peak -inf
-        weight = torch.exp(tilt - peak[:, None]).masked_fill(scores == -torch.inf, 0)
+        share = torch.exp(tilt - peak[:, None]).masked_fill(scores == -torch.inf, 0)
         loss = softplus(scores + self.offset)
-        return peak, weight.sum(-1), (weight * loss).sum(-1)
+        return peak, counted(share, weight), counted(share * loss, weight)
 
     def merge(self, a: State, b: State) -> State:
         peak = torch.maximum(a[0], b[0])
@@ -70,7 +70,7 @@ class SelfAdversarial(Objective):
 
     def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
         _, mass, weighted = (part[row] for part in state)
-        negative = torch.where(mass > 0, weighted / mass.clamp(min=torch.finfo(mass.dtype).tiny), 0)
+        negative = mean(weighted, mass)
         return softplus(-positive - self.offset) + negative
 
 
@@ -88,9 +88,9 @@ class BinaryCrossEntropy(Objective):
     includes_target: ClassVar[bool] = False
     rows: ClassVar = "grouped"
 
-    def fold(self, scores: Tensor, positive: Tensor) -> State:
-        total = (scores + self.offset).masked_fill(scores == -torch.inf, 0).sum(-1)
-        return softplus(scores + self.offset).sum(-1), total, kept(scores)
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        total = counted((scores + self.offset).masked_fill(scores == -torch.inf, 0), weight)
+        return counted(softplus(scores + self.offset), weight), total, kept(scores, weight)
 
     def merge(self, a: State, b: State) -> State:
         return a[0] + b[0], a[1] + b[1], a[2] + b[2]

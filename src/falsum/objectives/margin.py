@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from falsum.objectives.base import Objective, State, kept
+from falsum.objectives.base import Objective, State, counted, kept, mean
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class MarginRanking(Objective):
     includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor) -> State:
-        return torch.relu(self.margin + scores - positive[:, None]).sum(-1), kept(scores)
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return counted(torch.relu(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
 
     def merge(self, a: State, b: State) -> State:
         return a[0] + b[0], a[1] + b[1]
@@ -42,8 +42,8 @@ class SoftMargin(Objective):
     includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor) -> State:
-        return softplus(self.margin + scores - positive[:, None]).sum(-1), kept(scores)
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return counted(softplus(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
 
     def merge(self, a: State, b: State) -> State:
         return a[0] + b[0], a[1] + b[1]
@@ -54,4 +54,4 @@ class SoftMargin(Objective):
 
 def _reduce(state: State, row: Tensor, reduction: str) -> Tensor:
     total, count = state
-    return (total / count.clamp(min=1) if reduction == "mean" else total)[row]
+    return (mean(total, count) if reduction == "mean" else total)[row]
