@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from falsum import training
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models import MODELS
 from falsum.recipe import Recipe, assemble, read
@@ -61,7 +62,11 @@ RECIPES = {
 
 def timeless(record: Record) -> dict[str, Any]:
     """A record but for the times."""
-    return {k: v for k, v in dataclasses.asdict(record).items() if k not in ("seconds", "triples_per_second")}
+    return {
+        k: v
+        for k, v in dataclasses.asdict(record).items()
+        if k not in ("seconds", "step_seconds", "triples_per_second")
+    }
 
 
 def tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -269,6 +274,28 @@ def test_validation_comes_when_it_is_due_and_marks_the_best() -> None:
         best = max(best, record["metrics"]["mrr"])
     assert records[-1]["done"] == "all 5 epochs done"
     assert not any(r["metrics"] for r in run(recipe(validation={"every": 0}))[1])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "times", "due"), [(7, 3, [3, 5, 7]), (8, 4, [2, 4, 6, 8]), (3, 10, [1, 2, 3]), (5, 1, [5])]
+)
+def test_validations_at_equal_shares_of_the_training(epochs: int, times: int, due: list[int]) -> None:
+    _, records = run(recipe(train={"epochs": epochs}, validation={"times": times, "patience": 0}))
+    assert [r["epoch"] for r in records if r["metrics"]] == due
+
+
+def test_training_ends_with_its_seconds_and_validations_cost_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step takes 1 s and every ranking 100 s by the clock of the loop; an epoch has 5 steps."""
+    now = [0.0]
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    settings = recipe(train={"epochs": 99, "seconds": 18}, validation={"times": 2, "patience": 0})
+    trainer = Trainer(assemble(settings, GRAPH), rank_progress=lambda done: now.__setitem__(0, now[0] + 50))
+    step = trainer.step
+    monkeypatch.setattr(trainer, "step", lambda: (now.__setitem__(0, now[0] + 1), step())[1])
+    records = list(trainer.run())
+    assert [r.epoch for r in records if r.metrics] == [2, 4], "18 s end within epoch 4, which is finished"
+    assert (records[-1].step_seconds, records[-1].done) == (20, "18 s of training are over")
+    assert records[-1].seconds == 220, "with two validations, each a call of rank_progress per side"
 
 
 def test_training_stops_when_nothing_gets_better() -> None:

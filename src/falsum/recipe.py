@@ -119,10 +119,12 @@ class Train(Section):
 
     inverses: give every relation an inverse and ask head questions as tail questions of it (reciprocal relations).
     grouped: equal queries share a row where objective and noise allow it. precision: "auto" takes bf16 scores where
-    the hardware is fast at them.
+    the hardware is fast at them. seconds: stop at the end of the epoch in which the steps have taken so long,
+    validations not counted (0: no limit); such a run ends elsewhere each time.
     """
 
     epochs: int = Field(default=100, ge=1)
+    seconds: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=512, ge=1)
     inverses: bool = False
     grouped: bool = True
@@ -132,13 +134,15 @@ class Train(Section):
 
 
 class Validate(Section):
-    """Validation and early stopping. every: epochs between validations (0: none). queries: how many validation
-    triples, a fixed sample (0: all). patience: validations without a new best before stopping (0: never stop).
+    """Validation and early stopping. every: epochs between validations (0: none). times: so many validations at equal
+    shares of the training instead, one an epoch at most (0: as `every` says). queries: how many validation triples, a
+    fixed sample (0: all). patience: validations without a new best before stopping (0: never stop).
     filter_test: also filter known test answers, as LibKGE's defaults and Kamigaito & Hayashi 2021 do; it leaks.
     floor: stop after `floor_epochs` if the best metric is below it.
     """
 
     every: int = Field(default=5, ge=0)
+    times: int = Field(default=0, ge=0)
     queries: int = Field(default=0, ge=0)
     metric: Literal["mrr", "hits@1", "hits@3", "hits@10", "amri"] = "mrr"
     patience: int = Field(default=10, ge=0)
@@ -345,6 +349,7 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         schedule=build("schedule", recipe.schedule),
         validation=Validation(**recipe.validation.model_dump()),
         epochs=recipe.train.epochs,
+        seconds=recipe.train.seconds,
         batch_size=recipe.train.batch_size,
         seed=recipe.train.seed,
     )

@@ -28,6 +28,7 @@ class Validation:
     """See `falsum.recipe.Validate`: when to validate, on what, and when to stop."""
 
     every: int = 5
+    times: int = 0
     queries: int = 0
     metric: str = "mrr"
     patience: int = 10
@@ -61,6 +62,7 @@ class Job:
     schedule: Schedule
     validation: Validation
     epochs: int
+    seconds: float
     batch_size: int
     seed: int
 
@@ -69,6 +71,7 @@ class Job:
 class Record:
     """Where training stands. epoch counts finished epochs; loss is the mean per triple and side since the epoch began.
 
+    seconds: since training began; step_seconds: of the steps alone, without validations and the writing of files.
     metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
     """
 
@@ -78,6 +81,7 @@ class Record:
     loss: float
     triples_per_second: float
     seconds: float
+    step_seconds: float
     lr: float
     metrics: dict[str, float] = field(default_factory=dict)
     best: bool = False
@@ -93,6 +97,7 @@ class Position:
     epochs: list[int] = field(default_factory=list)
     loss_sum: float = 0.0
     seconds: float = 0.0
+    step_seconds: float = 0.0
 
 
 class Diverged(UserError):
@@ -141,10 +146,11 @@ class Trainer:
             value = self.step()
             position.loss_sum += value
             position.step += 1
-            position.seconds = time.perf_counter() - start
+            now = time.perf_counter()
+            position.seconds, position.step_seconds = now - start, position.step_seconds + now - began
             if not math.isfinite(value):
                 raise self._diverged(f"The loss became {value}")
-            yield self._record(self.triples_per_step / (time.perf_counter() - began), position.seconds)
+            yield self._record(self.triples_per_step / (now - began), position.seconds)
 
     def _diverged(self, what: str) -> Diverged:
         step = self.position.step
@@ -211,7 +217,15 @@ class Trainer:
         wanted = job.validation.every and "valid" in job.graph.splits and len(job.graph.splits["valid"])
         if not wanted or epoch in self.position.epochs:
             return False
-        return epoch % job.validation.every == 0 or epoch >= job.epochs
+        share = self._share(epoch)
+        if job.validation.times and share < 1:
+            return int(share * job.validation.times) > len(self.position.history)
+        return epoch % job.validation.every == 0 or share >= 1
+
+    def _share(self, epoch: int) -> float:
+        """How much of the training is over: of its epochs, or of its seconds where these run out first."""
+        seconds = self.job.seconds
+        return max(epoch / self.job.epochs, self.position.step_seconds / seconds if seconds else 0.0)
 
     def _validate(self, epoch: int, seconds: float) -> Record:
         job, position, rules = self.job, self.position, self.job.validation
@@ -234,6 +248,8 @@ class Trainer:
             return ""
         if epoch >= job.epochs:
             return f"all {job.epochs} epochs done"
+        if self._share(epoch) >= 1:
+            return f"{job.seconds:g} s of training are over"
         if rules.patience and history:
             since = len(history) - 1 - history.index(max(history))
             if since >= rules.patience:
@@ -247,7 +263,8 @@ class Trainer:
         done_steps = inside or self.steps_per_epoch
         mean = self.position.loss_sum / done_steps if self.position.step else 0.0
         lr = self.job.optimizer.lr * self._scale()
-        return Record(epoch, self.position.step, self.steps_per_epoch, mean, speed, seconds, lr, **more)  # type: ignore[arg-type]
+        step, spent = self.position.step, self.position.step_seconds
+        return Record(epoch, step, self.steps_per_epoch, mean, speed, seconds, spent, lr, **more)  # type: ignore[arg-type]
 
     def _scale(self) -> float:
         step = self.position.step
