@@ -121,7 +121,7 @@ class Trainer:
         self.device = scoring.entities.weight.device
         weights = {side: job.weighting(job.graph, side) for side in BOTH_SIDES}
         sides = [
-            job.graph.queries(triples, side, grouped=job.grouped, weight=weights[side]).to(self.device)
+            job.graph.queries(triples, side, grouped=job.grouped, weight=weights[side].float()).to(self.device)
             for side in BOTH_SIDES
         ]
         self.queries = [joined(sides)] if job.joined else sides

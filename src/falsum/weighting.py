@@ -17,7 +17,7 @@ class Weighting(ABC):
 
     @abstractmethod
     def __call__(self, graph: Graph, slot: Side) -> Tensor:
-        """(m,) float32 weight of every training triple as a question with `slot` open."""
+        """(m,) float64 weight of every training triple as a question with `slot` open."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Equal(Weighting):
     """Every triple counts once."""
 
     def __call__(self, graph: Graph, slot: Side) -> Tensor:
-        return torch.ones(len(graph.splits["train"]))
+        return torch.ones(len(graph.splits["train"]), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BackwardCorrection(Weighting):
         of_query = torch.bincount(query).double()
         if self.form == "exact":
             of_query = of_query / torch.bincount(query, weights=rarity)
-        return (of_query[query] * rarity).float()
+        return of_query[query] * rarity
 
 
 WEIGHTINGS: dict[str, type[Weighting]] = {"equal": Equal, "backward-correction": BackwardCorrection}

@@ -1,6 +1,6 @@
 """The commands, by subject. Importing them makes `falsum.cli.console.app` whole."""
 
-from falsum.cli import graphs, runs
+from falsum.cli import graphs, runs, studies, theory
 from falsum.cli.console import app, err
 
-__all__ = ["app", "err", "graphs", "runs"]
+__all__ = ["app", "err", "graphs", "runs", "studies", "theory"]

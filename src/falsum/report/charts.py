@@ -18,6 +18,7 @@ COLORS = {
     "second": ("#0a0a04", "var(--second)"),
     "third": ("#0a0a05", "var(--third)"),
 }
+ON_WHITE = {"ink": "#444", "grid": "#ddd", "first": "#2563ab", "second": "#c2571a", "third": "#3f7d3a"}
 SERIES = ("first", "second", "third")
 SIZE_INCHES = (4.6, 2.7)
 
@@ -34,45 +35,99 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Curves over one axis, and what they show in words, for readers who do not see it."""
+    """Curves over one axis, and what they show in words, for readers who do not see it.
+
+    whole_x: x counts something, so that only whole numbers are marked.
+    """
 
     title: str
     x_label: str
     lines: Sequence[Line]
     log_x: bool = False
     from_zero: bool = False
+    whole_x: bool = True
     words: str = field(default="")
 
 
-def svg(chart: Chart) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A named line of a dot chart: its value, single points around it, and intervals, the widest last."""
+
+    name: str
+    value: float
+    points: Sequence[float] = ()
+    intervals: Sequence[tuple[float, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DotChart:
+    """Rows over one axis, first on top, and what they show in words. zero: whether to point out 0."""
+
+    title: str
+    x_label: str
+    rows: Sequence[Row]
+    zero: bool = False
+    words: str = field(default="")
+
+
+def svg(chart: Chart | DotChart) -> str:
     """The chart as one `<svg>` element without ids shared with other charts, links or fonts. Needs matplotlib."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     with matplotlib.rc_context(_style(chart.title)):
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        width, height = SIZE_INCHES
+        size = (width, height) if isinstance(chart, Chart) else (width, 0.7 + 0.32 * len(chart.rows))
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for color, line in zip(SERIES, chart.lines, strict=False):
-            _draw(axes, line, COLORS[color][0])
-        axes.set_xlabel(chart.x_label)
-        if chart.log_x:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:,.0f}")
+        if isinstance(chart, Chart):
+            _draw_lines(axes, chart)
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if chart.from_zero:
-            axes.set_ylim(0, 1.08 * max(float(np.max(line.y)) for line in chart.lines) or 1)
+            _draw_rows(axes, chart)
+        axes.set_xlabel(chart.x_label)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.grid(axis="y")
         axes.set_axisbelow(True)
-        if len(chart.lines) > 1:
-            axes.legend(frameon=False, loc="best")
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _inline(out.getvalue(), chart)
+
+
+def _draw_lines(axes: Any, chart: Chart) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for color, line in zip(SERIES, chart.lines, strict=False):
+        _draw(axes, line, COLORS[color][0])
+    if chart.log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=chart.whole_x))
+    if chart.from_zero:
+        axes.set_ylim(0, 1.08 * max(float(np.max(line.y)) for line in chart.lines) or 1)
+    axes.grid(axis="y")
+    if len(chart.lines) > 1:
+        axes.legend(frameon=False, loc="best")
+
+
+def _draw_rows(axes: Any, chart: DotChart) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ink, first, second = (COLORS[name][0] for name in ("ink", "first", "second"))
+    if chart.zero:
+        axes.axvline(0, color=ink, linewidth=1)
+    for place, row in enumerate(chart.rows):
+        for thickness, (low, high) in zip((4.5, 1.6), row.intervals, strict=False):
+            axes.plot([low, high], [place, place], color=first, linewidth=thickness)
+        axes.plot(row.points, [place] * len(row.points), "o", color=second, markersize=4)
+        axes.plot(
+            [row.value], [place], "o" if row.intervals else "|", color=first, markersize=7 if row.intervals else 16
+        )
+    axes.set_yticks(range(len(chart.rows)), [row.name for row in chart.rows])
+    axes.set_ylim(len(chart.rows) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(axis="x")
 
 
 def _draw(axes: Any, line: Line, color: str) -> None:
@@ -108,7 +163,7 @@ def _style(salt: str) -> dict[Any, Any]:
     }
 
 
-def _inline(document: str, chart: Chart) -> str:
+def _inline(document: str, chart: Chart | DotChart) -> str:
     """The drawing of an SVG document: no prologue, metadata, style, name space or idle id; page colours, a label."""
     drawing = document[document.index("<svg") :].strip()
     drawing = re.sub(r"<(metadata|style)\b.*?</\1>", "", drawing, flags=re.DOTALL)
@@ -117,8 +172,30 @@ def _inline(document: str, chart: Chart) -> str:
     drawing = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", drawing)
     for drawn, shown in COLORS.values():
         drawing = drawing.replace(drawn, shown)
-    words = (chart.words or chart.title).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    words = _escaped(chart.words or chart.title)
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{words}">', drawing, count=1)
+
+
+def document(chart: Chart) -> str:
+    """The chart as an SVG file of its own: dark ink on white, its title above."""
+    drawing = svg(chart)
+    for name, color in ON_WHITE.items():
+        drawing = drawing.replace(COLORS[name][1], color)
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
+    assert box is not None
+    width, height = float(box[1]), float(box[2])
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="0 -24 {width:g} {height + 24:g}" width="{2 * width:g}" font-family="sans-serif" role="img">\n'
+        f"<title>{_escaped(chart.words or chart.title)}</title>\n"
+        f'<rect y="-24" width="100%" height="100%" fill="white"/>\n'
+        f'<text x="{width / 2:g}" y="-8" text-anchor="middle" font-size="12">{_escaped(chart.title)}</text>\n'
+    )
+    return head + drawing[drawing.index(">") + 1 :].rstrip() + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
 
 
 def curves(history: Sequence[Mapping[str, Any]], metric: str) -> list[Chart]:

@@ -14,7 +14,7 @@ from falsum import slices
 from falsum.errors import UserError
 from falsum.files import read_json, write_text
 from falsum.metrics import bootstrap, metrics, with_rank
-from falsum.report.charts import Chart, curves, hits_curve, svg
+from falsum.report.charts import Chart, DotChart, curves, hits_curve, svg
 from falsum.report.examples import Example, examples
 from falsum.report.summary import Summary, evaluated, protocol_facts, recipe_facts, summarize
 from falsum.run import Run
@@ -79,17 +79,22 @@ def require_extras() -> None:
 
 def render(run: Run) -> str:
     """The HTML of a run's page."""
+    return rendered("report", "page.html.j2", context(run))
+
+
+def rendered(part: str, template: str, values: Mapping[str, Any]) -> str:
+    """A template of a part of falsum, filled. Templates of every part may include those of `report`."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("falsum", "report"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("falsum", place) for place in (part, "report")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "whole": "{:,}".format, "duration": duration, "svg": _trusted}
-    return environment.get_template("page.html.j2").render(**context(run))
+    return environment.get_template(template).render(**values)
 
 
 def context(run: Run) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def context(run: Run) -> dict[str, Any]:
         "recipe": recipe_facts(run.recipe),
         "recipe_toml": run.recipe.to_toml(),
         "environment": read_json(run.folder / "environment.json"),
-        "curves": [Figure(chart.title, svg(chart)) for chart in curves(history, run.recipe.validation.metric)],
+        "curves": [figure(chart) for chart in curves(history, run.recipe.validation.metric)],
         "ended": next((line["done"] for line in reversed(history) if line.get("done")), ""),
         "result": None if annotated is None else result(run, annotated),
         "examples": _examples(run, annotated),
@@ -156,7 +161,7 @@ def result(run: Run, annotated: pl.DataFrame) -> Result:
         tied=len(annotated.filter(pl.col("equal") > 0)),
         count=len(annotated),
         macro=slices.macro_by_relation(annotated, tie),
-        hits=_figure(_hits(annotated)),
+        hits=figure(_hits(annotated)),
         tables={name: table.to_dicts() for name, table in tables.items()},
         relations_left_out=max(0, len(relations) - MOST_RELATIONS),
     )
@@ -168,7 +173,7 @@ def _hits(annotated: pl.DataFrame) -> Chart:
     return hits_curve({side: ranked.filter(pl.col("side") == side)["rank"].to_numpy() for side in sides})
 
 
-def _figure(chart: Chart) -> Figure:
+def figure(chart: Chart | DotChart) -> Figure:
     return Figure(chart.title, svg(chart))
 
 

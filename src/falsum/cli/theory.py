@@ -1,0 +1,48 @@
+"""The command about theory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from falsum.cli.console import app, load_graph, out, show
+from falsum.errors import UserError
+from falsum.tables import frame_table
+from falsum.theory.shift import shift
+
+
+@app.command()
+def theory(
+    graphs: Annotated[
+        list[str] | None, typer.Option("--graph", help="A graph whose shift from training to test to show. Repeatable.")
+    ] = None,
+    queries: Annotated[int, typer.Option(help="Test questions per side for that.", min=1)] = 1000,
+    folder: Annotated[Path | None, typer.Option("--out", help="Also write figure-1.svg and figure-2.svg here.")] = None,
+) -> None:
+    """To what every loss and noise makes a model converge, predicted and measured (Kamigaito & Hayashi 2021).
+
+    Example: falsum theory --graph wn18rr --out figures
+    """
+    from falsum.report.theory import divergences, table_1, write_figures
+
+    out.print("One query whose answers have shares p = .40 .25 .15 .10 .07 .03 in training, and frequencies")
+    out.print("q = .05 .10 .30 .25 .20 .10 over all queries. Scores are free numbers, trained to the optimum.\n")
+    show(frame_table(table_1(), title="Table 1, measured through the library's own objectives and noises"))
+    out.print()
+    lines = divergences().lines
+    at = [0, 18, 48, 98, 148, 178, 196]
+    for line in lines:
+        out.print(f"d(0.5, p), {line.name:3s}: " + "  ".join(f"p={line.x[i]:.2f} {line.y[i]:.4f}" for i in at))
+    values = {}
+    for name in graphs or []:
+        loaded = load_graph(name)
+        if not len(loaded.splits.get("test", ())):
+            raise UserError(f"Graph {loaded.name!r} has no test split, so there is no shift from training to test.")
+        values[loaded.name] = shift(loaded, queries=queries)
+        found = values[loaded.name]
+        out.print(f"{loaded.name}: D(train || test) {found.mean():.3f} nats on average, {len(found):,} test questions")
+    if folder is not None:
+        for path in write_figures(folder, values):
+            out.print(f"figure: {path}", markup=False)
