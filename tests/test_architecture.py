@@ -26,6 +26,7 @@ LAYERS = (
     {"recipes", "pretraining"},
     {"run"},
     {"report", "tables"},
+    {"reproduce"},
     {"reproduce", "comparison"},
     {"api"},
     {"__init__"},

@@ -217,6 +217,7 @@ SAMPLE += ["fb15k-237/rescal/sce-bc", "wn18rr/rotate/ns-freq", "wn18rr/tucker/ns
 def test_a_cell_trains_on_a_small_graph(name: str) -> None:
     settings: dict[str, Any] = {"model.dim": 8, "train.device": "cpu", "train.batch_size": 50}
     settings |= {"model.relation_dim": 4} if "tucker" in name else {}
+    settings |= {"noise.num": 5, "noise.num_head": 3} if "num" in cell(name).noise else {}
     graph = worlds.graph(30, 3, sizes=(150, 20, 20))
     trainer = Trainer(assemble(cell(name).changed(**settings), graph))
     assert trainer.job.graph.has_inverses == cell(name).train.inverses

@@ -185,11 +185,14 @@ class Run:
         """Whether training has come to its end."""
         return any(line.get("done") for line in self.history())
 
-    def train(self, rank_progress: Callable[[int], None] = lambda done: None) -> Iterator[Record]:
+    def train(
+        self, rank_progress: Callable[[int], None] = lambda done: None, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Record]:
         """Train, or go on from the checkpoint, writing the folder and yielding a record per step and validation.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is written first), training.Diverged on a non-finite
-        loss, UserError when a file cannot be read or written, or a checkpoint does not fit the recipe.
+        stop: asked after every step; once true, training ends as after Ctrl-C. Raises Interrupted then and after Ctrl-C
+        or SIGTERM (a checkpoint is written first), training.Diverged on a non-finite loss, UserError when a file cannot
+        be read or written, or a checkpoint does not fit the recipe.
         """
         with alone(self.folder), self._threads(), stop_requests() as stopped:
             trainer = Trainer(assemble(self.recipe, self.graph), rank_progress=rank_progress)
@@ -201,7 +204,7 @@ class Run:
             self._trim_metrics(trainer.position)
             for folder in (self.folder, checkpoint.parent):
                 remove_parts(folder)
-            yield from self._train(trainer, checkpoint, stopped)
+            yield from self._train(trainer, checkpoint, lambda: stopped() or stop())
 
     def _take_start(self, job: Job) -> None:
         """Replace the initial weights by those that the recipe starts from."""

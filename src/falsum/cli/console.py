@@ -80,9 +80,9 @@ def show(*parts: RenderableType) -> None:
         out.print(part)
 
 
-def train_run(run: Run) -> None:
+def train_run(run: Run, stop: Callable[[], bool] = lambda: False) -> None:
     with Display(run) as display:
-        for record in run.train():
+        for record in run.train(stop=stop):
             display.show(record)
 
 

@@ -1,0 +1,136 @@
+"""Experiments: the cells of a paper's tables, each a recipe and the figures that were published for it.
+
+Published figures are package data, `<experiment>.csv`, one value per line.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from falsum.errors import UserError
+from falsum.recipe import Recipe
+from falsum.recipes import kamigaito2021
+
+METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
+
+# (split, metric) -> published value.
+Figures = Mapping[tuple[str, str], float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run that a paper reports.
+
+    graph: a name or path that `falsum.load` takes. band: how far from the published MRR still counts as reproduced.
+    source: the name of the cell whose best weights this one starts from.
+    """
+
+    name: str
+    graph: str
+    recipe: Recipe
+    published: Figures
+    band: float = 0.005
+    source: str | None = None
+
+    @property
+    def judged(self) -> tuple[str, float] | None:
+        """(split, published MRR) that the verdict is about: test where the paper has it, else validation."""
+        for split in ("test", "valid"):
+            if (split, "mrr") in self.published:
+                return split, self.published[split, "mrr"]
+        return None
+
+
+def verdict(mrr: float, published: float, band: float) -> str:
+    """Whether an MRR lies in the band around a published one, or how far beyond which end of it."""
+    beyond = abs(mrr - published) - band
+    if beyond <= 1e-9:  # 0.477 - 0.005 is 0.472 but for its last bits
+        return "inside"
+    return f"outside by {beyond if mrr > published else -beyond:+.4f}"
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper: some metrics of some cells (by name) on one split."""
+
+    title: str
+    split: str
+    metrics: tuple[str, ...]
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The cells of one paper, and how it shows them. A cell comes after the one that it starts from."""
+
+    name: str
+    title: str
+    cells: tuple[Cell, ...]
+    tables: tuple[PaperTable, ...]
+
+    def cell(self, name: str) -> Cell:
+        """Raises UserError for a name that is none, listing those that are."""
+        for cell in self.cells:
+            if cell.name == name:
+                return cell
+        raise UserError(f"{self.title} has no cell {name!r}; it has: {', '.join(c.name for c in self.cells)}.")
+
+
+def published(name: str) -> dict[tuple[str, str, str, str], dict[tuple[str, str], float]]:
+    """(graph, model, loss, pretraining) -> (split, metric) -> value, as printed in the paper `name`."""
+    figures: dict[tuple[str, str, str, str], dict[tuple[str, str], float]] = {}
+    with (files("falsum.reproduce") / f"{name}.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = row["graph"], row["model"], row["loss"], row["pretraining"]
+            figures.setdefault(key, {})[row["split"], row["metric"]] = float(row["value"])
+    return figures
+
+
+@cache
+def kamigaito() -> Experiment:
+    """Kamigaito & Hayashi (ACL 2021): Tables 2 and 3 (test), 7, 8 and 9 (validation).
+
+    Their validation figures, like the stopping of their runs, are filtered by test answers too. Bands: 0.008 for the
+    models with a matrix per relation, whose runs differ most between seeds, else 0.005.
+    """
+    figures = published("kamigaito2021")
+    cells = tuple(
+        Cell(
+            name,
+            cell.graph,
+            kamigaito2021.recipe(name),
+            figures[cell.graph, cell.model, cell.loss, cell.source],
+            band=0.008 if cell.model in ("rescal", "tucker") else 0.005,
+            source=cell.before.name if cell.before else None,
+        )
+        for name, cell in kamigaito2021.CELLS.items()
+    )
+    return Experiment("kamigaito2021", "Kamigaito & Hayashi 2021", cells, _kamigaito_tables())
+
+
+def _kamigaito_tables() -> tuple[PaperTable, ...]:
+    table2, table3, valid = [], [], []
+    for graph in kamigaito2021.GRAPHS:
+        own = {name: cell for name, cell in kamigaito2021.CELLS.items() if cell.graph == graph}
+        targets = {cell.name.rpartition("/from-")[0] for cell in own.values() if cell.source}
+        plain = tuple(n for n, cell in own.items() if not cell.source and cell.loss in kamigaito2021.TABLE2)
+        # Each target without pre-training, then from each of its sources.
+        chains = tuple(n for target in own for n in own if target in targets and n.partition("/from-")[0] == target)
+        table2.append(PaperTable(f"Table 2: {graph}, test", "test", METRICS, plain))
+        table3.append(PaperTable(f"Table 3: {graph}, test, with pre-training", "test", METRICS, chains))
+        valid.append(PaperTable(f"Tables 7, 8 and 9: {graph}, best on validation", "valid", ("mrr",), tuple(own)))
+    return (*table2, *table3, *valid)
+
+
+EXPERIMENTS: dict[str, Callable[[], Experiment]] = {"kamigaito2021": kamigaito}
+
+
+def experiment(name: str) -> Experiment:
+    """An experiment by name. Raises UserError that lists the names."""
+    if name not in EXPERIMENTS:
+        raise UserError(f"There is no experiment {name!r}; legal: {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]()

@@ -1,0 +1,88 @@
+"""Ours beside theirs: the tables of a paper with what the ledger has, and the plan before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import fmean
+
+import polars as pl
+
+from falsum.graph import Graph
+from falsum.reproduce.cost import Cost, cost
+from falsum.reproduce.experiments import Cell, Experiment, PaperTable, verdict
+from falsum.reproduce.ledger import Entry, find
+from falsum.reproduce.plan import Task, fingerprint
+
+NOT_RUN = "not run"
+
+
+def tables(experiment: Experiment, entries: Sequence[Entry]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """(title, frame) of each table of the paper: our figures (means over seeds) beside the published ones."""
+    own = {cell.name: unchanged(cell, entries) for cell in experiment.cells}
+    for table in experiment.tables:
+        rows = [_row(experiment, experiment.cell(name), own[name], table, entries) for name in table.cells]
+        columns = [f"{metric} {whose}" for metric in table.metrics for whose in ("ours", "paper")]
+        yield table.title, pl.DataFrame(rows, schema=["cell", *columns, "seeds", "verdict"], orient="row")
+
+
+def unchanged(cell: Cell, entries: Iterable[Entry]) -> list[Entry]:
+    """The latest line of each seed about the cell's own recipe."""
+    sha = fingerprint(cell.recipe)
+    return list({e.seed: e for e in entries if e.cell == cell.name and e.recipe_sha256 == sha}.values())
+
+
+def _row(
+    experiment: Experiment, cell: Cell, own: list[Entry], table: PaperTable, entries: Sequence[Entry]
+) -> list[str | None]:
+    cells: list[str | None] = [short(experiment, cell)]
+    for metric in table.metrics:
+        values = [value for e in own if (value := e.value(table.split, metric)) is not None]
+        published = cell.published.get((table.split, metric))
+        cells += [f"{fmean(values):.4f}" if values else None, None if published is None else f"{published:.3f}"]
+    return [*cells, str(len(own)) if own else None, _verdict(cell, own, table, entries)]
+
+
+def _verdict(cell: Cell, own: list[Entry], table: PaperTable, entries: Sequence[Entry]) -> str:
+    """The verdict on the mean over seeds, on the split of the table."""
+    if own:
+        values = [value for e in own if (value := e.value(table.split, "mrr")) is not None]
+        here = cell.published.get((table.split, "mrr"))
+        return verdict(fmean(values), here, cell.band) if values and here is not None else ""
+    others = sum(e.cell == cell.name for e in entries)
+    return f"{NOT_RUN}; {others} with other settings" if others else NOT_RUN
+
+
+def short(experiment: Experiment, cell: Cell) -> str:
+    """The name of a cell without its experiment."""
+    return cell.name.removeprefix(f"{experiment.name}/")
+
+
+def plan(
+    experiment: Experiment, planned: Sequence[Task], entries: Sequence[Entry], graph: Callable[[str], Graph]
+) -> pl.DataFrame:
+    """One row per task: what it must reach, what the ledger says, and what it may cost."""
+    rows = []
+    for task in planned:
+        sha = fingerprint(task.recipe)
+        known = find(entries, task.cell.name, sha, task.seed)
+        judged = task.cell.judged
+        target = f"{judged[1]:.3f} ± {task.cell.band:.3f} on {judged[0]}" if judged else ""
+        price = None if known else cost(task.recipe, sha, graph(task.cell.graph), entries)
+        ledger = f"{known.mrr:.4f}, {known.verdict}" if known else ""
+        rows.append([short(experiment, task.cell), target, ledger, *_price(price, task.recipe.train.epochs)])
+    names = ["cell", "mrr to reach", "in the ledger", "s/epoch", "known from", "hours at most"]
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def _price(price: Cost | None, epochs: int) -> tuple[str, str, str]:
+    if price is None:
+        return "", "", ""
+    return f"{price.seconds:.1f}", price.known, f"{price.seconds * epochs / 3600:.1f}"
+
+
+def markdown(frame: pl.DataFrame) -> str:
+    """A frame as a Markdown table, numbers to the right."""
+    right = [name not in ("cell", "verdict") for name in frame.columns]
+    lines = [frame.columns, ["---:" if r else "---" for r in right]]
+    lines += [["" if value is None else str(value) for value in row] for row in frame.iter_rows()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
