@@ -26,7 +26,6 @@ LAYERS = (
     {"recipes", "pretraining"},
     {"run"},
     {"report", "tables"},
-    {"reproduce"},
     {"reproduce", "comparison"},
     {"api"},
     {"__init__"},
