@@ -97,6 +97,7 @@ def test_a_chain_is_one_recipe_and_resumes(falsum: Command, graph: Path, source:
     path = tmp_path / "chain.toml"
     path.write_text(chain.to_toml())
     assert api.recipe(path, loaded) == chain
+    assert chain.changed(**{"pretraining.source": "elsewhere"}).pretraining.source == "elsewhere"
     said = falsum.ok("train", graph, "--recipe", path, "--run", tmp_path / "run")
     assert f"pre-training in {tmp_path / 'run' / 'pretraining'}" in said
     whole = Run.open(tmp_path / "run")

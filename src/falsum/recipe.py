@@ -266,7 +266,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(here, list):
         raise UserError(f"Unknown setting {key!r}: name an option, for example penalty.0.weight.")
     # "model" alone names the member: --set model=rotate
-    if isinstance(here.get(last), dict) and isinstance(value, str):
+    if isinstance(here.get(last), dict) and isinstance(value, str) and path != ["pretraining"]:
         dim = here[last].get("dim") if last == "model" else None
         here[last] = {"name": value} | ({"dim": dim} if dim else {})
     else:
