@@ -8,8 +8,8 @@ run.evaluate("test").metrics()
 run.predict(head="Switzerland", relation="uses_currency")
 """
 
+from falsum.api import compare, resume, train
 from falsum.api import open_run as open
-from falsum.api import resume, train
 from falsum.errors import UserError
 from falsum.graph import Graph, load
 from falsum.recipe import Recipe
@@ -17,4 +17,4 @@ from falsum.run import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Graph", "Recipe", "Run", "UserError", "load", "open", "resume", "train"]
+__all__ = ["Graph", "Recipe", "Run", "UserError", "compare", "load", "open", "resume", "train"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from falsum.comparison import Comparison, Study, chosen_pairs, parse_budget, write_page
 from falsum.graph import Graph, load
 from falsum.recipe import Recipe, read_file
 from falsum.recipes import recipe as named_recipe
+from falsum.report.page import missing_extra
 from falsum.run import Run
 
 
@@ -33,6 +36,35 @@ def resume(folder: str | Path) -> Run:
 def open_run(folder: str | Path) -> Run:
     """An existing run."""
     return Run.open(folder)
+
+
+def compare(
+    graph: Graph | str,
+    losses: Sequence[str] = (),
+    *,
+    folder: str | Path,
+    preset: str | None = None,
+    model: str = "complex",
+    seeds: int = 5,
+    budget: str = "30epochs",
+    tune: int = 3,
+    **settings: Any,
+) -> Comparison:
+    """Compare losses on equal terms, silently: see `falsum.comparison` and docs/comparison.md.
+
+    Trains into `folder`, or goes on there; writes comparison.json, comparison.md, and comparison.html where matplotlib
+    and jinja2 are installed. Raises UserError for bad input, training.Diverged when a chosen learning rate diverges.
+    """
+    study = Study(
+        _graph(graph), model, chosen_pairs(losses, preset), seeds, parse_budget(budget), tune, Path(folder), settings
+    )
+    for _ in study.train():
+        pass
+    found = study.conclude()
+    found.write(study.folder)
+    if missing_extra() is None:
+        write_page(found, study.folder / "comparison.html")
+    return found
 
 
 def _finish(run: Run) -> Run:

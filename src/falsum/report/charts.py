@@ -51,7 +51,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A named line of a dot chart: its value, single points around it, and intervals, the widest last."""
+    """A named line of a dot chart: its value, single points around it, and up to two intervals, thick and thin."""
 
     name: str
     value: float
@@ -121,9 +121,8 @@ def _draw_rows(axes: Any, chart: DotChart) -> None:
         for thickness, (low, high) in zip((4.5, 1.6), row.intervals, strict=False):
             axes.plot([low, high], [place, place], color=first, linewidth=thickness)
         axes.plot(row.points, [place] * len(row.points), "o", color=second, markersize=4)
-        axes.plot(
-            [row.value], [place], "o" if row.intervals else "|", color=first, markersize=7 if row.intervals else 16
-        )
+        mark, color, size = ("o", second, 5) if row.intervals else ("|", first, 16)
+        axes.plot([row.value], [place], mark, color=color, markersize=size)
     axes.set_yticks(range(len(chart.rows)), [row.name for row in chart.rows])
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6))

@@ -66,15 +66,20 @@ def write_page(run: Run, path: str | Path) -> Path:
     return path
 
 
-def require_extras() -> None:
-    """Raises UserError that tells how to install what pages need and falsum does not."""
+def missing_extra() -> str | None:
+    """The first package that pages need, falsum does not, and is not installed."""
     for name in EXTRAS:
         try:
             importlib.import_module(name)
         except ImportError:
-            raise UserError(
-                f"A report page needs {name}, which is not installed: pip install 'falsum[report]'."
-            ) from None
+            return name
+    return None
+
+
+def require_extras() -> None:
+    """Raises UserError that tells how to install what pages need and falsum does not."""
+    if name := missing_extra():
+        raise UserError(f"A report page needs {name}, which is not installed: pip install 'falsum[report]'.")
 
 
 def render(run: Run) -> str:

@@ -1,0 +1,134 @@
+"""Losses by name, the pairs that theory matches, and the recipe that all losses of a comparison share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+from falsum.errors import UserError
+from falsum.graph.graph import Graph
+from falsum.models import MODELS
+from falsum.models.base import dot
+from falsum.recipe import Recipe, options, read
+from falsum.recipes import recipe as named_recipe
+
+Parts = dict[str, dict[str, Any]]
+Pair = tuple[str, str]
+
+UNIFORM, EVERYTHING = {"name": "uniform"}, {"name": "all"}
+
+# What each loss sets of a recipe. An option that is not given here has its default, or follows the graph: see `parts`.
+LOSSES: dict[str, Parts] = {
+    "ns": {"objective": {"name": "negative-sampling"}, "noise": UNIFORM},
+    "ns-freq": {"objective": {"name": "negative-sampling"}, "noise": {"name": "frequency", "exponent": 1.0}},
+    "ns-all": {"objective": {"name": "negative-sampling"}, "noise": EVERYTHING},
+    "sans": {"objective": {"name": "self-adversarial", "inverse_temperature": 1.0}, "noise": UNIFORM},
+    "margin": {"objective": {"name": "margin"}, "noise": UNIFORM},
+    "soft-margin": {"objective": {"name": "soft-margin"}, "noise": UNIFORM},
+    "bce": {"objective": {"name": "bce"}, "noise": EVERYTHING},
+    "sce": {"objective": {"name": "softmax"}, "noise": EVERYTHING},
+    "sce-sampled": {"objective": {"name": "softmax"}, "noise": UNIFORM},
+    "sce-ls": {"objective": {"name": "softmax", "label_smoothing": 0.1}, "noise": EVERYTHING},
+    # 1 / (1 + a): the partner of self-adversarial sampling with inverse temperature a = 1
+    "sce-tempered": {"objective": {"name": "softmax", "temperature": 0.5}, "noise": EVERYTHING},
+    "sce-bc": {
+        "objective": {"name": "softmax"},
+        "noise": EVERYTHING,
+        "weighting": {"name": "backward-correction", "form": "exact"},
+    },
+}
+
+# Pairs to compare within. matched-pairs: losses with the same optimum (Kamigaito & Hayashi 2021).
+PRESETS: dict[str, tuple[Pair, ...]] = {
+    "matched-pairs": (("ns", "sce"), ("sans", "sce-tempered"), ("ns-freq", "sce-bc")),
+}
+
+# What is compared where nobody says.
+USUAL = ("ns", "sans", "sce", "sce-ls")
+
+# Distances need a level at which a triple is as likely true as false; the RotatE code's for FB15k-237.
+OFFSET = 9.0
+
+# Settings that the comparison itself decides, and what says them instead.
+DECIDED = {
+    **dict.fromkeys(("objective", "noise", "weighting", "objective.name", "noise.name", "weighting.name"), "--losses"),
+    **dict.fromkeys(("train.epochs", "train.seconds"), "--budget"),
+    **dict.fromkeys(("validation.every", "validation.times", "validation.patience"), "--budget"),
+    "model.name": "--model",
+    "train.seed": "--seeds",
+    "validation.filter_test": "nothing (weights are never chosen by test answers)",
+}
+
+
+def chosen_pairs(losses: Iterable[str], preset: str | None) -> tuple[Pair, ...]:
+    """The pairs to compare: those of the preset, else all pairs of the losses, else of the usual ones.
+
+    Raises UserError on unknown names, both at once, or fewer than two losses.
+    """
+    losses = list(losses)
+    if preset is not None:
+        if preset not in PRESETS:
+            raise UserError(f"There is no preset {preset!r}; legal: {', '.join(PRESETS)}.")
+        if losses:
+            raise UserError(f"The preset {preset!r} names its losses: give losses or a preset, not both.")
+        return PRESETS[preset]
+    losses = losses or list(USUAL)
+    for loss in losses:
+        if loss not in LOSSES:
+            raise UserError(f"There is no loss {loss!r}; legal: {', '.join(LOSSES)}.")
+    if len(losses) < 2 or len(set(losses)) < len(losses):
+        raise UserError(f"A comparison needs two different losses or more; legal: {', '.join(LOSSES)}.")
+    return tuple(combinations(losses, 2))
+
+
+def base_recipe(graph: Graph, model: str, settings: Mapping[str, Any]) -> Recipe:
+    """What all losses share: the sizes and the optimizer of the recipe `default`, and no penalty.
+
+    A penalty of one weight would be strong beside one loss and weak beside another. settings: dotted keys of the shared
+    part. Raises UserError when a setting is unknown or decided elsewhere.
+    """
+    for key in settings:
+        if key in DECIDED:
+            raise UserError(f"The setting {key!r} is not free in a comparison: {DECIDED[key]} decides it.")
+    like = named_recipe("default", graph)
+    shared = {
+        "model": {"name": model, "dim": like.model["dim"]},
+        "optimizer": like.optimizer,
+        "train": {"batch_size": like.train.batch_size, "inverses": like.train.inverses},
+    }
+    return read(shared).changed(**{key: value for key, value in settings.items() if not _of_loss(key)})
+
+
+def loss_recipe(loss: str, base: Recipe, graph: Graph, settings: Mapping[str, Any]) -> Recipe:
+    """The base with the parts of a loss. settings: dotted keys; those of a part change the losses that have them."""
+    changes: dict[str, Any] = {**parts(loss, base.model["name"], graph), "name": loss}
+    own = {key: value for key, value in settings.items() if _of_loss(key) and _has(LOSSES[loss], key)}
+    return base.changed(**changes).changed(**own)
+
+
+def check_used(settings: Mapping[str, Any], losses: Iterable[str]) -> None:
+    """Raises UserError when a setting of objective, noise or weighting belongs to none of the losses."""
+    losses = list(losses)
+    for key in filter(_of_loss, settings):
+        if not any(_has(LOSSES[loss], key) for loss in losses):
+            raise UserError(f"The setting {key!r} belongs to none of the losses {', '.join(losses)}.")
+
+
+def parts(loss: str, model: str, graph: Graph) -> Parts:
+    """The parts of a loss on a graph: a quarter of the entities are drawn, at most 256; distances get an offset."""
+    found = {family: dict(part) for family, part in LOSSES[loss].items()}
+    if _has(found, "noise.num"):
+        found["noise"]["num"] = max(1, min(256, graph.num_entities // 4))
+    if _has(found, "objective.offset") and MODELS[model].compare is not dot:
+        found["objective"]["offset"] = OFFSET
+    return found
+
+
+def _of_loss(key: str) -> bool:
+    return key.split(".")[0] in ("objective", "noise", "weighting")
+
+
+def _has(found: Parts, key: str) -> bool:
+    family, _, option = key.partition(".")
+    return family in found and option in options(family, found[family]["name"]).model_fields
