@@ -307,6 +307,13 @@ def test_slices_pool_to_the_whole() -> None:
                 assert pooled == pytest.approx(value, rel=1e-12)
 
 
+def test_bootstrap_of_nothing_is_nothing() -> None:
+    g = worlds.graph()
+    frame = rank(worlds.scoring("complex", g), g, g.splits["test"][:0]).frame
+    assert all(math.isnan(bound) for bounds in bootstrap(frame).values() for bound in bounds)
+    assert bootstrap(frame).keys() == metrics(frame).keys()
+
+
 def test_bootstrap_intervals_are_a_function_of_the_seed() -> None:
     frame = frame_of(list(range(30)), [0] * 30, 40)
     assert bootstrap(frame, samples=50, seed=1) == bootstrap(frame, samples=50, seed=1)

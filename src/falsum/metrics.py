@@ -62,7 +62,12 @@ def _expressions() -> dict[str, pl.Expr]:
 def bootstrap(
     frame: pl.DataFrame, tie: Tie = "realistic", *, level: float = 0.95, samples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of the metrics over triples (both sides of a triple are resampled together)."""
+    """Percentile bootstrap intervals of the metrics over triples (both sides of a triple are resampled together).
+
+    An empty frame gives NaN.
+    """
+    if not len(frame):
+        return dict.fromkeys(metrics(frame), (float("nan"), float("nan")))
     ranked = with_rank(frame, tie)
     rank, chance = ranked["rank"].to_numpy(), (ranked["candidates"].to_numpy() + 1) / 2
     values = {"mrr": 1 / rank, **{f"hits@{k}": (rank <= k).astype(float) for k in HITS}, "mr": rank, "_chance": chance}

@@ -86,7 +86,8 @@ def _frame(graph: Graph, query: Query, side: Side, greater: Tensor, equal: Tenso
     head, tail = (anchor, query.target) if side is Side.TAIL else (query.target, anchor)
     columns = {"head": head, "relation": relation, "tail": tail}
     columns |= {"greater": greater, "equal": equal, "candidates": rivals + 1}
-    frame = pl.DataFrame({name: value.cpu().numpy() for name, value in columns.items()})
+    times = query.weight.long()  # a triple that stands twice is ranked once and counts twice
+    frame = pl.DataFrame({name: value.repeat_interleave(times).cpu().numpy() for name, value in columns.items()})
     return frame.with_columns(side=pl.lit(side.value))
 
 

@@ -32,11 +32,11 @@ def make(splits: dict[str, list[Row]]) -> Graph:
 
 
 def questions(query: Query) -> Counter[tuple[int, int, int]]:
-    """(anchor, relation, target) of each target."""
-    return Counter(
-        (int(query.anchor[row]), int(query.relation[row]), int(target))
-        for row, target in zip(query.row, query.target, strict=True)
-    )
+    """(anchor, relation, target) of each target, as often as it counts."""
+    found: Counter[tuple[int, int, int]] = Counter()
+    for row, target, weight in zip(query.row, query.target, query.weight, strict=True):
+        found[int(query.anchor[row]), int(query.relation[row]), int(target)] += int(weight)
+    return found
 
 
 @settings(deadline=None)
@@ -65,6 +65,7 @@ def test_grouping_keeps_the_questions(rows: list[Row], side: Side, inverses: boo
     assert single.single
     assert len(grouped) == len(set(zip(single.anchor.tolist(), single.relation.tolist(), strict=True)))
     assert bool((grouped.row.diff() >= 0).all())
+    assert len(set(zip(grouped.row.tolist(), grouped.target.tolist(), strict=True))) == len(grouped.target)
     assert single.side == grouped.side
 
 

@@ -196,7 +196,8 @@ class Graph:
     def queries(self, triples: Tensor, side: Side, *, grouped: bool, weight: Tensor | None = None) -> Query:
         """Triples (m, 3) as questions with `side` open: one per triple, or one per distinct (anchor, relation).
 
-        weight: (m,) float32, how much each triple counts; None is 1 for all.
+        weight: (m,) float32, how much each triple counts; None is 1 for all. A triple that stands twice is one target
+        of a grouped question, with both weights: as two targets it would be a rival of itself.
         """
         head, relation, tail = triples.unbind(1)
         anchor, target = (head, tail) if side is Side.TAIL else (tail, head)
@@ -206,9 +207,17 @@ class Graph:
             return Query(anchor, relation, target, torch.arange(len(target)), weight, asked, side)
         key, row = torch.unique(anchor * self.num_relations + relation, return_inverse=True)
         row, order = torch.sort(row, stable=True)
-        return Query(
-            key // self.num_relations, key % self.num_relations, target[order], row, weight[order], asked, side
+        anchor, relation, target, weight = (
+            key // self.num_relations,
+            key % self.num_relations,
+            target[order],
+            weight[order],
         )
+        pair, copy = torch.unique(row * self.num_entities + target, return_inverse=True)
+        if len(pair) < len(row):
+            row, target = pair // self.num_entities, pair % self.num_entities
+            weight = weight.new_zeros(len(pair)).index_add(0, copy, weight)
+        return Query(anchor, relation, target, row, weight, asked, side)
 
     def answers(self, splits: Iterable[str], side: Side) -> Answers:
         """Every distinct known answer of every (anchor, relation) in `splits`; absent splits count as empty."""

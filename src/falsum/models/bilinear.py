@@ -139,9 +139,16 @@ class TuckER(ScoreModel):
 
     def query(self, anchor: Tensor, relations: Relations, side: Side) -> Tensor:
         matrices = self.matrix_dropout((relations.rows @ self.core.T).view(-1, self.dim, self.dim))
-        anchor = self.input_dropout(self.input_norm(anchor))
+        anchor = self.input_dropout(_normed(self.input_norm, anchor))
         product = per_relation(matrices if side is Side.TAIL else matrices.mT, anchor, relations.index)
-        return self.output_dropout(self.output_norm(product))
+        return self.output_dropout(_normed(self.output_norm, product))
+
+
+def _normed(norm: nn.Module, rows: Tensor) -> Tensor:
+    """Batch norm; fewer than two rows have no variance, and take the running one."""
+    if len(rows) > 1 or not isinstance(norm, nn.BatchNorm1d):
+        return norm(rows)
+    return nn.functional.batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
 def _positive(relation_dim: int | None, dim: int) -> int:
