@@ -92,9 +92,9 @@ def _result(standing: Standing) -> str:
     history = standing.run.history()
     if not standing.run.finished:
         return "diverged"
-    best = max((line["metrics"]["mrr"] for line in history if line.get("best")), default=float("nan"))
+    best = [f"validation MRR {line['metrics']['mrr']:.4f}" for line in history if line.get("best")]
     last = history[-1]
-    return f"validation MRR {best:.4f}, {last['step']:,} steps in {last['step_seconds']:.1f} s"
+    return ", ".join([*best[-1:], f"{last['step']:,} steps in {last['step_seconds']:.1f} s"])
 
 
 def _tell(found: Comparison, folder: Path) -> None:

@@ -55,7 +55,8 @@ DECIDED = {
     **dict.fromkeys(("objective", "noise", "weighting", "objective.name", "noise.name", "weighting.name"), "--losses"),
     **dict.fromkeys(("train.epochs", "train.seconds"), "--budget"),
     **dict.fromkeys(("validation.every", "validation.times", "validation.patience"), "--budget"),
-    "model.name": "--model",
+    **dict.fromkeys(("model", "model.name"), "--model"),
+    "name": "--losses",
     "train.seed": "--seeds",
     "validation.filter_test": "nothing (weights are never chosen by test answers)",
 }
@@ -85,12 +86,9 @@ def chosen_pairs(losses: Iterable[str], preset: str | None) -> tuple[Pair, ...]:
 def base_recipe(graph: Graph, model: str, settings: Mapping[str, Any]) -> Recipe:
     """What all losses share: the sizes and the optimizer of the recipe `default`, and no penalty.
 
-    A penalty of one weight would be strong beside one loss and weak beside another. settings: dotted keys of the shared
-    part. Raises UserError when a setting is unknown or decided elsewhere.
+    A penalty of one weight would be strong beside one loss and weak beside another. settings: dotted keys, of which
+    those of objective, noise and weighting are left to `loss_recipe`. Raises UserError when one is unknown.
     """
-    for key in settings:
-        if key in DECIDED:
-            raise UserError(f"The setting {key!r} is not free in a comparison: {DECIDED[key]} decides it.")
     like = named_recipe("default", graph)
     shared = {
         "model": {"name": model, "dim": like.model["dim"]},
@@ -107,11 +105,13 @@ def loss_recipe(loss: str, base: Recipe, graph: Graph, settings: Mapping[str, An
     return base.changed(**changes).changed(**own)
 
 
-def check_used(settings: Mapping[str, Any], losses: Iterable[str]) -> None:
-    """Raises UserError when a setting of objective, noise or weighting belongs to none of the losses."""
+def check(settings: Mapping[str, Any], losses: Iterable[str]) -> None:
+    """Raises UserError when the comparison decides a setting itself, or it is an option of none of the losses."""
     losses = list(losses)
-    for key in filter(_of_loss, settings):
-        if not any(_has(LOSSES[loss], key) for loss in losses):
+    for key in settings:
+        if key in DECIDED:
+            raise UserError(f"The setting {key!r} is not free in a comparison: {DECIDED[key]} decides it.")
+        if _of_loss(key) and not any(_has(LOSSES[loss], key) for loss in losses):
             raise UserError(f"The setting {key!r} belongs to none of the losses {', '.join(losses)}.")
 
 

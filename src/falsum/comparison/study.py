@@ -14,7 +14,7 @@ import polars as pl
 from falsum.comparison.budget import Budget, Cost, epoch_cost
 from falsum.comparison.findings import Comparison, Setup, Trained, Trial, differences
 from falsum.comparison.intervals import triple_values
-from falsum.comparison.losses import Pair, base_recipe, check_used, loss_recipe
+from falsum.comparison.losses import Pair, base_recipe, check, loss_recipe
 from falsum.errors import UserError
 from falsum.files import read_json
 from falsum.graph.graph import Graph
@@ -76,7 +76,7 @@ class Study:
                     f"Graph {self.graph.name!r} has fewer than {least} {split} triples, so losses cannot be compared "
                     "on it." + (" Without a validation split, use --tune 1." if split == "valid" else "")
                 )
-        check_used(self.settings, self.losses)
+        check(self.settings, self.losses)
         for loss in self.losses:
             _ = self.recipe(loss, self.rates[0], TUNING_SEED)
 
