@@ -17,6 +17,7 @@ from falsum.kernels.compiled import can_compile
 from falsum.kernels.dot_softmax import dot_softmax
 from falsum.kernels.dropout import dropout
 from falsum.kernels.gathered import gathered_scores
+from falsum.kernels.picked import pays, picked_scores
 from falsum.models.base import Compare, Relations, ScoreModel, dot
 from falsum.noise.base import Candidates
 from falsum.objectives.base import Objective, State
@@ -204,9 +205,7 @@ def _sampled(
     """The state over drawn candidates: the (b, n) scores are small, the rows behind them need not be."""
     ids = candidates.ids
     assert isinstance(ids, Tensor)
-
-    compare = _DOT[scoring.dtype] if scoring.model.compare is dot else scoring.model.compare
-    scores = gathered_scores(compare, vector, scoring.entities, ids, rate, seed)
+    scores = _drawn(scoring, vector, ids, rate, seed)
     weight = None if candidates.weight is None else _each(candidates.weight.to(scores.dtype), len(vector))
     if candidates.drop is not None:
         hits = _hits(candidates.drop, _each(ids, len(vector)), len(scoring.entities.weight))
@@ -222,6 +221,16 @@ def _sampled(
         if weight is not None:
             weight = torch.cat([torch.ones_like(positive)[:, None], weight], 1)
     return objective.fold(scores, positive, weight)
+
+
+def _drawn(scoring: Scoring, vector: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:
+    """(b, n) scores of the queries against candidates (c, n), the cheapest way."""
+    weight, compare = scoring.entities.weight, scoring.model.compare
+    if compare is not dot:
+        return gathered_scores(compare, vector, scoring.entities, ids, rate, seed)
+    if 1 < len(ids) == len(vector) and pays(len(weight), ids.shape[1], scoring.dtype):
+        return picked_scores(vector, weight, ids, rate, seed, scoring.dtype)
+    return gathered_scores(_DOT[scoring.dtype], vector, scoring.entities, ids, rate, seed)
 
 
 def _each(shared: Tensor, num_queries: int) -> Tensor:

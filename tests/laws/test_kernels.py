@@ -17,6 +17,7 @@ import falsum
 import falsum.kernels.compiled
 import falsum.kernels.dot_softmax as dot_softmax
 import falsum.kernels.dropout as dropout_kernel
+import falsum.kernels.picked
 import falsum.ranking
 import oracle
 from falsum.graph.graph import Side
@@ -24,10 +25,11 @@ from falsum.kernels.compiled import can_compile
 from falsum.kernels.distances import DISTANCES
 from falsum.kernels.dropout import dropout, keep_mask
 from falsum.kernels.gathered import gathered_scores
+from falsum.kernels.picked import pays, picked_scores
 from falsum.models import MODELS
 from falsum.models.base import dot
-from falsum.noise import Candidates
-from falsum.objectives import SoftmaxCrossEntropy
+from falsum.noise import Candidates, Uniform
+from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy
 from falsum.scan import Scoring, loss
 from falsum.table import Table
 from laws import worlds
@@ -314,3 +316,47 @@ def test_bf16_products_stay_close_to_fp32_for_every_dot_model() -> None:
         values = loss(rounded, SoftmaxCrossEntropy(), query, Candidates(range(7)), 0).detach().double()
         size = exact.abs().max()
         assert (values - exact).abs().max() < 0.02 * size
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("turns", [1, 10**9])
+def test_picked_scores_are_gathered_scores(rate: float, turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores and gradients, candidates drawn twice included."""
+    monkeypatch.setattr(falsum.kernels.picked, "BLOCK_BYTES", turns)
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(5, 6, generator=draw, dtype=torch.float64)
+    ids = torch.randint(9, (5, 4), generator=draw)
+    ids[0, 1] = ids[0, 0]
+    by = torch.randn(5, 4, generator=draw, dtype=torch.float64)
+    results = []
+    for picked in (True, False):
+        entities = Table(9, 6).double()
+        with torch.no_grad():
+            entities.weight.copy_(torch.randn(9, 6, generator=torch.Generator().manual_seed(1)))
+        own = query.clone().requires_grad_()
+        if picked:
+            scores = picked_scores(own, entities.weight, ids, rate, 7, torch.float64)
+        else:
+            scores = gathered_scores(dot, own, entities, ids, rate, 7)
+        (scores * by).sum().backward()
+        results.append((scores.detach(), own.grad, entities.weight.grad))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_many_draws_are_picked_and_few_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the driver, in fp32: the same loss and gradients either way, and both ways are taken."""
+    g = worlds.graph(40, 2, sizes=(20, 0, 0))
+    query = g.queries(g.splits["train"], Side.TAIL, grouped=False)
+    taken, results = [], []
+    for products in (0, 10**6):
+        monkeypatch.setitem(falsum.kernels.picked.PRODUCTS_PER_ROW, torch.float64, products)
+        parts = worlds.scoring("complex", g, dropout_entity=0.2)
+        parts.model.train()
+        candidates = Uniform(num=6).bind(g, worlds.CPU)(query, 0)
+        taken.append(pays(40, 6, torch.float64))
+        results.append(worlds.value_and_gradients(parts, SelfAdversarial(), query, candidates, 3))
+    assert taken == [False, True]
+    worlds.same(*results)
+    assert pays(14541, 367, torch.bfloat16)
+    assert not pays(40943, 6, torch.bfloat16)
