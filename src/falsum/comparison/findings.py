@@ -49,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """first minus second in a metric, averaged over seeds and triples; per_seed: averaged over triples.
+    """first minus second in a metric, averaged over seeds and triples.
 
     over_queries: interval for these models; over_seeds: for the losses, over queries and seeds; both of level `level`.
     The verdict, which loss is better, follows from over_seeds.
@@ -59,7 +59,6 @@ class Difference:
     second: str
     metric: str
     value: float
-    per_seed: Sequence[float]
     level: float
     over_queries: Interval
     over_seeds: Interval
@@ -130,14 +129,13 @@ def differences(
     """
     level = 1 - (1 - LEVEL) / len(pairs)
     keys = [(first, second, metric) for first, second in pairs for metric in METRICS]
-    stacked = {(loss, m): np.stack([seed[m] for seed in seeds]) for loss, seeds in values.items() for m in METRICS}
-    tables = [stacked[first, metric] - stacked[second, metric] for first, second, metric in keys]
-    over_queries = query_intervals(np.stack([table.mean(0) for table in tables]), level)
+    tables = {(loss, m): np.stack([seed[m] for seed in seeds]) for loss, seeds in values.items() for m in METRICS}
+    per_triple = [tables[first, metric].mean(0) - tables[second, metric].mean(0) for first, second, metric in keys]
+    over_queries = query_intervals(np.stack(per_triple), level)
     found = []
-    for (first, second, metric), table, conditional in zip(keys, tables, over_queries, strict=True):
-        value, per_seed = float(table.mean()), tuple(table.mean(1).tolist())
-        over_seeds = loss_interval(table, level)
-        found.append(Difference(first, second, metric, value, per_seed, level, conditional, over_seeds))
+    for (first, second, metric), triples, conditional in zip(keys, per_triple, over_queries, strict=True):
+        over_seeds = loss_interval(tables[first, metric], tables[second, metric], level)
+        found.append(Difference(first, second, metric, float(triples.mean()), level, conditional, over_seeds))
     return tuple(found)
 
 

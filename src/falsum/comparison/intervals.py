@@ -1,11 +1,14 @@
 """Differences of two losses with intervals: over test triples for the trained models, and over triples and seeds.
 
 x[s, t] is the value of triple t under the model of seed s, the mean of its two sides: a reciprocal rank, or whether the
-rank is at most k. d[s, t] is the difference of two losses, each with its own model of seed s. S seeds, T triples.
+rank is at most k. Models of different losses are independent: no two trainings share what is random in them. Shapes: S
+seeds, T triples.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,7 +47,7 @@ def triple_values(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, Arra
 
 
 def query_intervals(differences: Array, level: float, *, samples: int = SAMPLES, seed: int = 0) -> list[Interval]:
-    """Percentile bootstrap intervals of the means of (k, T) paired differences, averaged over seeds before.
+    """Percentile bootstrap intervals of the means of (k, T) paired differences of losses, averaged over seeds before.
 
     Every column is a triple, resampled as a whole: both sides, both losses and all rows together. The interval holds
     for the trained models at hand, if test triples are a random sample; it says nothing about other seeds.
@@ -59,40 +62,51 @@ def query_intervals(differences: Array, level: float, *, samples: int = SAMPLES,
     return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
-def loss_interval(differences: Array, level: float) -> Interval:
-    """Interval of the expected difference (S, T) over seeds and triples: what holds for the losses, not these models.
+def loss_interval(first: Array, second: Array, level: float) -> Interval:
+    """Interval of the expected difference of two losses, (S, T) and (S', T) values, over seeds and triples.
 
-    Seeds and triples are crossed random effects: d[s, t] = mean + seed_s + triple_t + rest_st. With the mean squares of
-    the two-way analysis of variance, MS_seeds, MS_triples and MS_rest, Var(mean) = (E MS_seeds + E MS_triples -
-    E MS_rest) / (S T). MS_seeds has only S - 1 degrees of freedom, so each part gets its own quantile of Student's t
-    (after the recovery of variance estimates of Zou & Donner 2008):
+    It holds for the losses, not for these models. Seeds and triples are crossed random effects, x[s, t] = mean + seed_s
+    + triple_t + rest_st, where the losses share the triples and have their own seeds. Three variances of the difference
+    are estimated, each a mean over seeds and triples:
 
-        half width^2 = (max(u^2 MS_seeds, v^2 MS_rest) + v^2 max(MS_triples - MS_rest, 0)) / (S T),
+        seeds    the means per seed, for each loss, over their number, summed;
+        triples  the difference of the means per triple, over their number;
+        rest     the residuals of each loss, over the number of cells, summed; both others contain it.
 
-    u = t(S - 1), v = t(T - 1). It is the t interval of the means per seed where seeds alone vary, and never narrower
-    than that of the means per triple. In between it covers more than `level`: see docs/comparison.md. A percentile
-    bootstrap over 3 to 5 seeds covers too little, since so few seeds show too little of their spread.
+    Var(difference) = E seeds + E triples - E rest. Few seeds show little of their spread, so each part gets its own
+    quantile of Student's t, and squares are added (recovery of variance estimates, Zou & Donner 2008):
+
+        half width^2 = max(u^2 seeds, v^2 rest) + v^2 max(triples - rest, 0)
+
+    v has T - 1 degrees of freedom and u those of Welch 1947, rounded down, between S - 1 and 2 S - 2. Where seeds alone
+    vary it is Welch's interval of the means per seed; it is never narrower than that of the means per triple; in
+    between it covers more than `level` (docs/comparison.md). A bootstrap over few seeds covers less where they matter.
 
     Raises ValueError with fewer than two seeds or triples.
     """
-    seeds, triples = differences.shape
-    if min(seeds, triples) < 2:
+    if min(*first.shape, *second.shape) < 2:
         raise ValueError("an interval over seeds and triples needs two of each")
-    of_seeds, of_triples, rest = mean_squares(differences)
-    u, v = student(level, seeds - 1), student(level, triples - 1)
-    square = max(u**2 * of_seeds, v**2 * rest) + v**2 * max(of_triples - rest, 0.0)
-    mean, half = float(differences.mean()), float(np.sqrt(square / (seeds * triples)))
+    of_seeds = [float(values.mean(1).var(ddof=1)) / len(values) for values in (first, second)]
+    rest = sum(residual(values) / values.size for values in (first, second))
+    per_triple = first.mean(0) - second.mean(0)
+    of_triples = float(per_triple.var(ddof=1)) / len(per_triple)
+    u = student(level, welch(of_seeds, [len(first), len(second)]))
+    v = student(level, len(per_triple) - 1)
+    half = math.sqrt(max(u**2 * sum(of_seeds), v**2 * rest) + v**2 * max(of_triples - rest, 0.0))
+    mean = float(first.mean() - second.mean())
     return Interval(mean - half, mean + half)
 
 
-def mean_squares(values: Array) -> tuple[float, float, float]:
-    """(of rows, of columns, of the rest) of an (S, T) table with one value per cell."""
-    seeds, triples = values.shape
-    mean, row, column = values.mean(), values.mean(1, keepdims=True), values.mean(0, keepdims=True)
-    of_rows = triples * ((row - mean) ** 2).sum() / (seeds - 1)
-    of_columns = seeds * ((column - mean) ** 2).sum() / (triples - 1)
-    rest = ((values - row - column + mean) ** 2).sum() / ((seeds - 1) * (triples - 1))
-    return float(of_rows), float(of_columns), float(rest)
+def residual(values: Array) -> float:
+    """Mean square of what is left of an (S, T) table without the means of its rows and columns."""
+    left = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
+    return float((left**2).sum()) / ((len(values) - 1) * (values.shape[1] - 1))
+
+
+def welch(variances: Sequence[float], sizes: Sequence[int]) -> int:
+    """Degrees of freedom of the sum of estimated variances of means over samples of these sizes, rounded down."""
+    below = sum(variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True))
+    return int(sum(variances) ** 2 / below + 1e-9) if below else sum(sizes) - len(sizes)
 
 
 @cache

@@ -21,6 +21,7 @@ from falsum.graph.graph import Graph
 from falsum.recipe import Recipe, assemble
 from falsum.report.summary import evaluated
 from falsum.run import Run
+from falsum.seeds import derive
 from falsum.training import Diverged, Record, Trainer
 
 # Learning rates that are tried, as multiples of the recipe's, in this order.
@@ -100,8 +101,8 @@ class Study:
         return {loss: epoch_cost(assemble(recipe, self.graph)) for loss, recipe in recipes.items()}
 
     def recipe(self, loss: str, rate: float, seed: int) -> Recipe:
-        """The recipe of one run."""
-        own = {**self.budget.settings(self.costs[loss]), "optimizer.lr": rate, "train.seed": seed}
+        """The recipe of one run. What is random in it no other run has: losses are independent samples."""
+        own = {**self.budget.settings(self.costs[loss]), "optimizer.lr": rate, "train.seed": seed_of(loss, seed)}
         return loss_recipe(loss, self.base, self.graph, self.settings).changed(**own)
 
     @property
@@ -211,7 +212,11 @@ class Study:
         return Comparison(
             setup=setup,
             trials=tuple(trial for loss in self.losses for trial in self.trials(loss)),
-            trained=tuple(self._trained(loss, run) for loss in runs for run in runs[loss]),
+            trained=tuple(
+                self._trained(loss, seed, run)
+                for loss in runs
+                for seed, run in zip(self.seed_numbers, runs[loss], strict=True)
+            ),
             differences=differences(values, self.pairs),
         )
 
@@ -221,12 +226,12 @@ class Study:
             raise UserError(f"{run.folder} is not trained to its end and ranked yet.")
         return run
 
-    def _trained(self, loss: str, run: Run) -> Trained:
+    def _trained(self, loss: str, seed: int, run: Run) -> Trained:
         last = run.history()[-1]
         epoch, valid = best(run)
         return Trained(
             loss=loss,
-            seed=run.recipe.train.seed,
+            seed=seed,
             rate=run.recipe.optimizer["lr"],
             epochs=last["epoch"],
             best_epoch=epoch,
@@ -236,6 +241,11 @@ class Study:
             valid=valid,
             metrics=read_json(run.folder / "protocol.json")["metrics"],
         )
+
+
+def seed_of(loss: str, number: int) -> int:
+    """The recipe's seed of a loss's `number`-th model."""
+    return derive(number, loss) % 2**31
 
 
 def best(run: Run) -> tuple[int, float | None]:
