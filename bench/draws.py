@@ -8,11 +8,13 @@ The ratio is gathered / picked. The library takes the faster one by `falsum.kern
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from machine import machine
+from machine import report
 from torch import Tensor
 
 from falsum.kernels.gathered import gathered_scores
@@ -36,23 +38,35 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(machine(), "threads", torch.get_num_threads())
     for num_entities, width in ((14541, 256), (40943, 128)):
         table = Table(num_entities, width)
         torch.nn.init.normal_(table.weight)
         query = torch.randn(arguments.queries, width, requires_grad=True)
-        for dtype in (torch.bfloat16, torch.float32):
-            rounded = lambda q, rows, dtype=dtype: dot(q.to(dtype), rows.to(dtype)).to(q.dtype)  # noqa: E731
-            for num in (32, 64, 128, 256, 512, 1024):
-                ids = torch.randint(num_entities, (arguments.queries, num))
-                gathered = seconds(lambda: gathered_scores(rounded, query, table, ids, 0.0, 1), arguments.rounds)  # noqa: B023
-                picked = seconds(lambda: picked_scores(query, table.weight, ids, 0.0, 1, dtype), arguments.rounds)  # noqa: B023
-                taken = "picked" if pays(num_entities, num, dtype) else "gathered"
-                print(
-                    f"{num_entities} x {width} {dtype} {num:5d} draws: gathered {1e3 * gathered:7.1f} ms, picked "
-                    f"{1e3 * picked:7.1f} ms, ratio {gathered / picked:5.2f}; the library takes {taken}",
-                    flush=True,
-                )
+        for dtype, num in itertools.product((torch.bfloat16, torch.float32), (32, 64, 128, 256, 512, 1024)):
+            report(**measure(table, query, num, dtype, arguments.rounds))
+
+
+def measure(table: Table, query: Tensor, num: int, dtype: torch.dtype, rounds: int) -> dict[str, Any]:
+    weight = table.weight
+    ids = torch.randint(len(weight), (len(query), num))
+
+    def rounded(q: Tensor, rows: Tensor) -> Tensor:
+        return dot(q.to(dtype), rows.to(dtype)).to(q.dtype)
+
+    gathered = seconds(lambda: gathered_scores(rounded, query, table, ids, 0.0, 1), rounds)
+    picked = seconds(lambda: picked_scores(query, weight, ids, 0.0, 1, dtype), rounds)
+    return {
+        "bench": "draws",
+        "entities": len(weight),
+        "width": weight.shape[1],
+        "queries": len(query),
+        "draws": num,
+        "dtype": str(dtype),
+        "gathered_seconds": round(gathered, 5),
+        "picked_seconds": round(picked, 5),
+        "ratio": round(gathered / picked, 2),
+        "taken": "picked" if pays(len(weight), num, dtype) else "gathered",
+    }
 
 
 if __name__ == "__main__":

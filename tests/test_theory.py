@@ -214,6 +214,13 @@ def test_t6_alternating_best_responses(alpha: float, fate: str) -> None:
         close(log_q, EVEN.log(), 1e-12)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 2.0, 5.0])
+def test_t6_gradient_descent_converges_where_alternation_does_not(alpha: float) -> None:
+    task = problem(GRAPH, SelfAdversarial(alpha), Expected(4.0))
+    task.put(random_scores())
+    close(descend(task, 3000, lambda step: 2.0 / (1 + alpha)).softmax(-1), distributions.tempered(P, 1 / (1 + alpha)), 1e-5)
+
+
 def test_t7_a_few_draws_temper_less() -> None:
     task = problem(GRAPH, SelfAdversarial(1.0), Expected(4.0))
     slopes = []
