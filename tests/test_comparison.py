@@ -433,7 +433,8 @@ def test_the_command(falsum: Command, tmp_path: Path) -> None:
     options = ["--seeds", 2, "--budget", "3epochs", "--tune", 2, "--dim", 8, "--set", "train.batch_size=25"]
     command = ["compare", graph, "--losses", "ns, sce", *options, "--out", folder]
     text = falsum.ok(*command)
-    assert f"8 trainings of 3 epochs each, 2 learning rates and 2 seeds for each of ns, sce; folder {folder}" in text
+    assert "8 trainings of 3 epochs each: for each of ns, sce, 2 to choose the learning rate and 2 seeds" in text
+    assert f"folder {folder}" in text
     assert "ns, learning rate 0.1: validation MRR" in text
     assert "sce, seed 2: validation MRR" in text
     assert "12 steps in" in text

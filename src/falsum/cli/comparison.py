@@ -60,8 +60,8 @@ def compare(
     place = folder or fresh_folder(f"compare-{loaded.name}-{model}")
     study = Study(loaded, model, pairs, seeds, spend, tune, place, changes)
     out.print(
-        f"{study.num_runs} trainings of {spend} each, {len(study.tried)} learning rates and {seeds} seeds for each of "
-        f"{', '.join(study.losses)}; folder {place}",
+        f"{study.num_runs} trainings of {spend} each: for each of {', '.join(study.losses)}, {len(study.tried)} to "
+        f"choose the learning rate and {seeds} seeds to compare; folder {place}",
         markup=False,
     )
     try:

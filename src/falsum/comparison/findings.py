@@ -187,7 +187,7 @@ def notes(found: Comparison) -> list[str]:
     """What has to be said beside the tables."""
     setup, pairs = found.setup, found.within("mrr")
     each = f" ({100 * pairs[0].level:.3g} % each, for {len(pairs)} pairs)" if len(pairs) > 1 else ""
-    rates = ", ".join(f"{rate:g}" for rate in setup.rates)
+    rates = ", ".join(f"{rate:g}" for rate in sorted(setup.rates))
     several = f"{rates}: each trained once with this budget, chosen by validation MRR"
     return [
         f"Graph {setup.graph}, model {setup.model} with {setup.dim} reals per entity. Budget of every training: "

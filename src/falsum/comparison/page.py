@@ -73,7 +73,7 @@ def facts(found: Comparison) -> list[tuple[str, str]]:
         ("budget of a training", str(setup.budget)),
         ("trainings", f"{trainings}: {len(found.trials)} to choose learning rates, {len(found.trained)} to compare"),
         ("seeds", str(setup.seeds)),
-        ("learning rates tried", ", ".join(f"{rate:g}" for rate in setup.rates)),
+        ("learning rates tried", ", ".join(f"{rate:g}" for rate in sorted(setup.rates))),
         ("settings", ", ".join(f"{key}={value}" for key, value in setup.settings.items()) or "none changed"),
         ("processor", f"{setup.environment['processor']}, {setup.environment['threads']} threads"),
         ("falsum", setup.environment["falsum"]),
