@@ -218,7 +218,8 @@ def test_t6_alternating_best_responses(alpha: float, fate: str) -> None:
 def test_t6_gradient_descent_converges_where_alternation_does_not(alpha: float) -> None:
     task = problem(GRAPH, SelfAdversarial(alpha), Expected(4.0))
     task.put(random_scores())
-    close(descend(task, 3000, lambda step: 2.0 / (1 + alpha)).softmax(-1), distributions.tempered(P, 1 / (1 + alpha)), 1e-5)
+    shares = descend(task, 3000, lambda step: 2.0 / (1 + alpha)).softmax(-1)
+    close(shares, distributions.tempered(P, 1 / (1 + alpha)), 1e-5)
 
 
 def test_t7_a_few_draws_temper_less() -> None:
