@@ -59,10 +59,11 @@ class Display:
         self.progress.stop()
 
     def show(self, record: Record) -> None:
-        epochs = self.run.recipe.train.epochs
+        total = self._steps(record)
+        epochs = -(-total // record.steps_per_epoch)
         speed = f"{record.triples_per_second:,.0f} triples/s" if record.triples_per_second else ""
         info = f"epoch {record.epoch}/{epochs}  loss {record.loss:.4f}  {speed}"
-        self.progress.update(self.task, completed=record.step, total=epochs * record.steps_per_epoch, info=info)
+        self.progress.update(self.task, completed=record.step, total=total, info=info)
         if record.metrics:
             star = " *" if record.best else ""
             where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}"
@@ -71,8 +72,16 @@ class Display:
             out.print(f"done after {record.seconds:.1f} s: {record.done}")
         elif not self.bar and time.monotonic() - self.last_line > 30:
             self.last_line = time.monotonic()
-            left = record.seconds / max(1, record.step) * (epochs * record.steps_per_epoch - record.step)
+            left = record.seconds / max(1, record.step) * (total - record.step)
             out.print(f"{info}  at most {left / 60:.0f} min left")
+
+    def _steps(self, record: Record) -> int:
+        """How many steps training has at most: of its epochs, or, at the pace so far, of its seconds."""
+        train = self.run.recipe.train
+        steps = train.epochs * record.steps_per_epoch
+        if not train.seconds or not record.step_seconds:
+            return steps
+        return min(steps, max(record.step, round(record.step * train.seconds / record.step_seconds)))
 
 
 def show(*parts: RenderableType) -> None:
