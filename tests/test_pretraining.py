@@ -11,6 +11,7 @@ from command import QUICK, SETS, Command, facts, falsum, small_graph, write_grap
 from falsum import api
 from falsum.errors import UserError
 from falsum.files import read_tensors
+from falsum.report.summary import recipe_facts
 from falsum.run import Run
 
 __all__ = ["falsum"]
@@ -97,6 +98,8 @@ def test_a_chain_is_one_recipe_and_resumes(falsum: Command, graph: Path, source:
     path = tmp_path / "chain.toml"
     path.write_text(chain.to_toml())
     assert api.recipe(path, loaded) == chain
+    assert ("starts from", "recipe default") in recipe_facts(chain)
+    assert "starts from" not in dict(recipe_facts(first))
     assert chain.changed(**{"pretraining.source": "elsewhere"}).pretraining.source == "elsewhere"
     said = falsum.ok("train", graph, "--recipe", path, "--run", tmp_path / "run")
     assert f"pre-training in {tmp_path / 'run' / 'pretraining'}" in said

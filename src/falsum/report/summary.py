@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from falsum.files import read_json
-from falsum.recipe import Recipe
+from falsum.recipe import Pretraining, Recipe
 from falsum.run import Run
 
 HASH_LENGTH = 12
@@ -92,6 +92,8 @@ def recipe_facts(recipe: Recipe) -> list[tuple[str, str]]:
         ("model", part_text(recipe.model)),
         ("loss", part_text(recipe.objective)),
         ("noise", part_text(recipe.noise)),
+        ("weights of triples", part_text(recipe.weighting)),
+        *([("starts from", _source(recipe.pretraining))] if recipe.pretraining else []),
         ("penalty", " + ".join(part_text(part) for part in recipe.penalty) or "none"),
         ("optimizer", part_text(recipe.optimizer)),
         ("schedule", part_text(recipe.schedule)),
@@ -101,6 +103,14 @@ def recipe_facts(recipe: Recipe) -> list[tuple[str, str]]:
         ("inverse relations", "yes" if train.inverses else "no"),
         ("seed", str(train.seed)),
     ]
+
+
+def _source(rules: Pretraining) -> str:
+    """What a run starts from: the run folder, or the recipe that is trained first."""
+    source = rules.source if isinstance(rules.source, str) else f"recipe {rules.source.name}"
+    parts = [] if rules.parts == "all" else ["rows only"]
+    parts += [] if rules.inverses else ["without inverse relations"]
+    return ", ".join([source, *parts])
 
 
 def part_text(part: Mapping[str, Any]) -> str:
