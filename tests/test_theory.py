@@ -1,6 +1,6 @@
 """The theory of Kamigaito & Hayashi 2021 as tests T1 to T16, through the library's own objectives and noises.
 
-Every test also breaks its formula on purpose and sees that the comparison fails.
+Most also break their formula on purpose and see that the comparison fails.
 """
 
 from __future__ import annotations
