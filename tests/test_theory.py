@@ -28,7 +28,7 @@ from falsum.optim import OPTIMIZERS, Updater
 from falsum.theory import NS, SCE, curvature, distributions, divergence, graph_of, over_every_draw, problem, solve
 from falsum.theory.bregman import expected_loss
 from falsum.theory.claims import CLAIMS, COUNTS, Claim, exponent, measure
-from falsum.theory.shift import shift
+from falsum.theory.shift import shift, single_answers
 from falsum.theory.tabular import descend
 from falsum.weighting import BackwardCorrection
 
@@ -511,6 +511,8 @@ def test_shift_by_hand() -> None:
     test = torch.tensor([[0, 0, 2], [1, 0, 3]])
     graph = Graph("tiny", {"train": train, "test": test}, pl.Series([*"abcd"]), pl.Series(["r"]), 1)
     values = sorted(shift(graph).tolist())
+    # Training: b has one tail, a has two; d has one head, c has two.
+    assert [single_answers(graph, side) for side in (Side.TAIL, Side.HEAD)] == [1 / 3, 1 / 3]
 
     def kl(p: list[float], q: list[float]) -> float:
         p, q = ([x / sum(v) for x in v] for v in (p, q))

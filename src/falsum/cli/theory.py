@@ -9,8 +9,9 @@ import typer
 
 from falsum.cli.console import app, load_graph, out, show
 from falsum.errors import UserError
+from falsum.graph.graph import BOTH_SIDES
 from falsum.tables import frame_table
-from falsum.theory.shift import shift
+from falsum.theory.shift import shift, single_answers
 
 
 @app.command()
@@ -40,6 +41,10 @@ def theory(
         loaded = load_graph(name)
         if not len(loaded.splits.get("test", ())):
             raise UserError(f"Graph {loaded.name!r} has no test split, so there is no shift from training to test.")
+        tails, heads = (f"{100 * single_answers(loaded, side):.1f} %" for side in BOTH_SIDES)
+        out.print(
+            f"{loaded.name}: training triples that alone answer their question: {tails} of tails, {heads} of heads"
+        )
         values[loaded.name] = shift(loaded, queries=queries)
         found = values[loaded.name]
         out.print(f"{loaded.name}: D(train || test) {found.mean():.3f} nats on average, {len(found):,} test questions")

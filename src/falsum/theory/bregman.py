@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 Function = Callable[[Tensor], Tensor]
@@ -13,12 +12,11 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Generator:
-    """A convex function of one variable with its first two derivatives, on z > 0 (`high`: or below that bound)."""
+    """A convex function of one variable with its first two derivatives. Where it is defined stands beside each."""
 
     value: Function
     slope: Function
     curvature: Function
-    high: float = torch.inf
 
 
 # Softmax cross-entropy compares probabilities; z in (0, 1).
@@ -26,7 +24,6 @@ SCE = Generator(
     lambda z: z * z.log() + (1 - z) * (1 - z).log(),
     lambda z: z.log() - (1 - z).log(),
     lambda z: 1 / (z * (1 - z)),
-    high=1.0,
 )
 # Negative sampling compares odds; z > 0.
 NS = Generator(
@@ -34,8 +31,6 @@ NS = Generator(
     lambda z: z.log() - (1 + z).log(),
     lambda z: 1 / (z * (1 + z)),
 )
-
-GENERATORS: dict[str, Generator] = {"sce": SCE, "ns": NS}
 
 
 def divergence(generator: Generator, a: Tensor, b: Tensor) -> Tensor:

@@ -62,11 +62,6 @@ def all_negatives(p: Tensor) -> Tensor:
     return normalised(p / (1 - p))
 
 
-def entropy(p: Tensor) -> Tensor:
-    """(...,) in nats."""
-    return -(p * p.clamp(min=1e-300).log()).sum(-1)
-
-
 def total_variation(a: Tensor, b: Tensor) -> Tensor:
     """(...,): half the sum of absolute differences, 0 to 1."""
     return (a - b).abs().sum(-1) / 2

@@ -47,6 +47,12 @@ def shift(graph: Graph, *, queries: int = 1000, seed: int = 0) -> np.ndarray:
     return np.array(values)
 
 
+def single_answers(graph: Graph, side: Side) -> float:
+    """The share of training triples that are the only answer to their question with `side` open."""
+    query = graph.queries(graph.splits["train"], side, grouped=True)
+    return float((torch.bincount(query.row) == 1).sum()) / len(graph.splits["train"])
+
+
 def _side(graph: Graph, side: Side, queries: int, seed: int) -> Iterator[float]:
     known = {split: _counts(graph, split, side) for split in ("train", "test")}
     head, relation, tail = graph.splits["test"].unbind(1)
