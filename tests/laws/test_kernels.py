@@ -226,6 +226,7 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
             (numbers(9, 20), *mask_arguments(9), torch.empty(0, dtype=torch.bfloat16)),
         ),
         "softmax exponentials": (dot_softmax._exponentials_fused, (numbers(6, 33).bfloat16(),)),
+        "softmax column sum": (dot_softmax._column_sum_fused, (numbers(9, 20).bfloat16(), numbers(2))),
         "softmax accumulate": (
             dot_softmax._accumulate_fused,
             (numbers(9, 20), numbers(9, 20, seed=1).bfloat16(), numbers(20, seed=2), *mask_arguments(9)),

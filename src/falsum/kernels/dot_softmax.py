@@ -6,6 +6,7 @@ products and adds the table's share into weight.grad in place. Exponentials are 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from falsum.table import gradient
 BLOCK = 8192
 # Bytes of exponentials kept for backward; more queries than fit are recomputed in turns.
 KEPT_BYTES = 1 << 30
+_LOG2_E = 1 / math.log(2)
 
 
 def _prepare(weight: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor, like: Tensor) -> Tensor:
@@ -35,8 +37,13 @@ def _accumulate(
 def _exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     wide = torch.promote_types(scores.dtype, torch.float32)
     peak = scores.amax(1).to(wide)
-    weight = torch.exp(scores.to(wide) - peak[:, None])
+    # exp2: the compiler turns exp and its sum into a running softmax, which takes two to three times as long.
+    weight = torch.exp2((scores.to(wide) - peak[:, None]) * _LOG2_E)
     return weight.to(scores.dtype), peak, weight.sum(1)
+
+
+def _column_sum(table: Tensor, like: Tensor) -> Tensor:
+    return table.sum(0, dtype=like.dtype)
 
 
 def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> None:
@@ -44,7 +51,7 @@ def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> None:
 
 
 _prepare_fused, _accumulate_fused, _exponentials_fused = fused(_prepare), fused(_accumulate), fused(_exponentials)
-_accumulate_plain_fused = fused(_accumulate_plain)
+_accumulate_plain_fused, _column_sum_fused = fused(_accumulate_plain), fused(_column_sum)
 
 
 class _DotSoftmax(torch.autograd.Function):
@@ -64,7 +71,7 @@ class _DotSoftmax(torch.autograd.Function):
         exponentials, peaks, sums = zip(*parts, strict=True)
         peak, mass = torch.stack(peaks), torch.stack(sums)
         logsumexp = torch.logsumexp(peak + mass.log(), 0)
-        column = table.sum(0, dtype=query.dtype) if sums_scores else torch.zeros_like(plain[0])
+        column = _column_sum_fused(table, query) if sums_scores else torch.zeros_like(plain[0])
         ctx.save_for_backward(query, table, peak, logsumexp, column, *exponentials)
         ctx.weight, ctx.mask, ctx.rate = weight, mask, rate
         return logsumexp, query @ column

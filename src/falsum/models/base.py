@@ -79,7 +79,8 @@ def per_relation(matrices: Tensor, anchor: Tensor, index: Tensor) -> Tensor:
     relation = index[order]
     slot = first_chunk[relation] * size + torch.arange(b, device=index.device) - first_row[relation]
     owner = torch.repeat_interleave(torch.arange(u, device=index.device), chunks)
-    padded = anchor.new_zeros(len(owner) * size, anchor.shape[1]).index_copy(0, slot, anchor[order])
-    product = torch.bmm(padded.view(len(owner), size, anchor.shape[1]), matrices[owner])
+    # index_select, not plain indexing, whose gradient sorts: of a step of RESCAL that was a fifth.
+    padded = anchor.new_zeros(len(owner) * size, anchor.shape[1]).index_copy(0, slot, anchor.index_select(0, order))
+    product = torch.bmm(padded.view(len(owner), size, anchor.shape[1]), matrices.index_select(0, owner))
     back = torch.empty_like(slot).index_copy_(0, order, slot)
-    return product.flatten(0, 1)[back]
+    return product.flatten(0, 1).index_select(0, back)

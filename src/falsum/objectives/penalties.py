@@ -56,10 +56,11 @@ class Lp(Penalty):
             raise ValueError(f"p must be positive, got {self.p}")
 
     def __call__(self, factors: Factors) -> Tensor:
-        value = power_sum(factors.anchor, self.p)[factors.row] + power_sum(factors.target, self.p)
+        value = power_sum(factors.anchor, self.p).index_select(0, factors.row) + power_sum(factors.target, self.p)
         value = value * (self.entity / self.p)
         if self.relation:
-            value = value + power_sum(factors.relation, self.p)[factors.relation_row] * (self.relation / self.p)
+            relation = power_sum(factors.relation, self.p).index_select(0, factors.relation_row)
+            value = value + relation * (self.relation / self.p)
         return value
 
 
@@ -73,7 +74,8 @@ class N3(Penalty):
         anchor, relation, target = (
             power_sum(factors.moduli(x), 3) for x in (factors.anchor, factors.relation, factors.target)
         )
-        return self.weight * (anchor[factors.row] + relation[factors.relation_row] + target)
+        each = anchor.index_select(0, factors.row) + relation.index_select(0, factors.relation_row)
+        return self.weight * (each + target)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Dura(Penalty):
     products: float = 1.0
 
     def __call__(self, factors: Factors) -> Tensor:
-        products = power_sum(factors.query(), 2)[factors.row]
+        products = power_sum(factors.query(), 2).index_select(0, factors.row)
         return self.weight * (self.norms * power_sum(factors.target, 2) + self.products * products)
 
 
