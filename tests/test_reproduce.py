@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,16 @@ import torch
 import falsum as package
 from command import Command, falsum, small_graph
 from falsum.errors import UserError
+from falsum.graph import load
 from falsum.process import commit, processor
 from falsum.recipe import read as read_recipe
 from falsum.reproduce import EXPERIMENTS, Cell, Entry, Experiment, PaperTable, Task, append, experiment, finish, read
-from falsum.reproduce.cost import cost, estimate
+from falsum.reproduce.cost import Cost, cost, estimate, pace
 from falsum.reproduce.experiments import METRICS, published, verdict
 from falsum.reproduce.ledger import COLUMNS
 from falsum.reproduce.plan import fingerprint, tasks
-from falsum.reproduce.status import markdown, tables
+from falsum.reproduce.runner import open_run
+from falsum.reproduce.status import markdown, plan, tables
 from laws import worlds
 
 __all__ = ["falsum"]
@@ -270,6 +273,30 @@ def test_costs_come_from_the_ledger_of_this_machine() -> None:
         assert (found.seconds, found.known) == (5.0, "ledger")
     elsewhere = entry("a", recipe_sha256="0" * 12, **here | {"processor": "abacus"})
     assert cost(recipe, "0" * 12, graph, [elsewhere]) == guess
+
+
+def test_costs_come_from_a_begun_run_of_this_machine(graph: Path, tmp_path: Path) -> None:
+    chosen = tiny(graph)
+    task = Task(chosen.cells[0], runs=tmp_path)
+    run = open_run(task, None, load)
+    assert pace(run) is None
+    (line,) = plan(chosen, [task], [], load).rows(named=True)
+    assert (line["begun"], line["known from"]) == ("", "estimate")
+
+    told = [
+        {"epoch": 1, "step": 5, "loss": 1.0, "seconds": 900.0, "metrics": {"mrr": 0.3}},
+        {"epoch": 2, "step": 10, "loss": 1.0, "seconds": 1440.0, "metrics": {"mrr": 0.2}},
+        {"epoch": 3, "step": 15, "loss": 1.0, "seconds": 2160.0},
+    ]
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    assert pace(run) == Cost(720.0, "run")
+    (line,) = plan(chosen, [task], [], load).rows(named=True)
+    assert (line["begun"], line["s/epoch"], line["known from"]) == ("epoch 3, 0.3000 on valid", "720.0", "run")
+    assert line["hours at most"] == "0.2", "one of four epochs is left"
+
+    elsewhere = json.loads((run.folder / "environment.json").read_text()) | {"processor": "abacus"}
+    (run.folder / "environment.json").write_text(json.dumps(elsewhere))
+    assert pace(run) is None
 
 
 # -------------------------------------------------------------------------------------------------------------- running

@@ -1,4 +1,4 @@
-"""What an epoch of a recipe costs: from the ledger where the same machine ran it, else a rough count of operations."""
+"""What an epoch of a recipe costs: from its begun run or the ledger of the same machine, else a count of operations."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
+from falsum.files import read_json
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models.base import dot
 from falsum.noise import All
 from falsum.optim import Adam
-from falsum.process import processor
+from falsum.process import environment, processor
 from falsum.recipe import Recipe, build, pick_device
 from falsum.reproduce.ledger import Entry
+from falsum.run import Run
 
 # Seconds on one thread of a processor with fast bfloat16 (AMD EPYC, 2025); twice as long or half as long is likely.
 PER_FUSED_SCORE = 5e-9
@@ -27,10 +29,22 @@ PER_UPDATE = 5e-9
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of an epoch, and how they are known: "ledger" or "estimate"."""
+    """Seconds of an epoch, and how they are known: "run", "ledger" or "estimate"."""
 
     seconds: float
     known: str
+
+
+def pace(run: Run) -> Cost | None:
+    """What an epoch of a begun run has cost so far, validations included; None before its first epoch or elsewhere.
+
+    With the threads that the run was begun with, as it goes on with them.
+    """
+    history, machine = run.history(), environment()
+    written = read_json(run.folder / "environment.json")
+    if not history or any(written.get(key) != machine[key] for key in ("processor", "device")):
+        return None
+    return Cost(history[-1]["seconds"] / history[-1]["epoch"], "run")
 
 
 def cost(recipe: Recipe, recipe_sha256: str, graph: Graph, entries: Iterable[Entry]) -> Cost | None:

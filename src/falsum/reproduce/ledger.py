@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -72,6 +72,11 @@ def read(path: Path) -> list[Entry]:
             return [_entry(path, reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def best_valid(history: Iterable[Mapping[str, Any]]) -> float | None:
+    """The best MRR on validation in the lines of a run's metrics.jsonl; None before the first validation."""
+    return max((line["metrics"]["mrr"] for line in history if line.get("metrics")), default=None)
 
 
 def append(path: Path, entry: Entry) -> None:

@@ -12,7 +12,7 @@ from falsum.graph import Graph, load
 from falsum.process import commit
 from falsum.protocol import Evaluation
 from falsum.reproduce.experiments import Experiment, experiment, verdict
-from falsum.reproduce.ledger import Entry, append, find, read
+from falsum.reproduce.ledger import Entry, append, best_valid, find, read
 from falsum.reproduce.plan import Task, fingerprint
 from falsum.run import Run
 
@@ -85,7 +85,7 @@ def describe(task: Task, run: Run, result: Evaluation) -> Entry:
     """
     paper, ours = result.metrics("rounded"), result.metrics()
     history = run.history()
-    valid = max((line["metrics"]["mrr"] for line in history if line.get("metrics")), default=None)
+    valid = best_valid(history)
     machine = read_json(run.folder / "environment.json")
     return Entry.model_validate(
         {

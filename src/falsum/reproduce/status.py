@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 import polars as pl
 
 from falsum.graph import Graph
-from falsum.reproduce.cost import Cost, cost
+from falsum.reproduce.cost import Cost, cost, pace
 from falsum.reproduce.experiments import Cell, Experiment, PaperTable, verdict
-from falsum.reproduce.ledger import Entry, find
+from falsum.reproduce.ledger import Entry, best_valid, find
 from falsum.reproduce.plan import Task, fingerprint
+from falsum.run import Run
 
 NOT_RUN = "not run"
 
@@ -60,18 +62,33 @@ def short(experiment: Experiment, cell: Cell) -> str:
 def plan(
     experiment: Experiment, planned: Sequence[Task], entries: Sequence[Entry], graph: Callable[[str], Graph]
 ) -> pl.DataFrame:
-    """One row per task: what it must reach, what the ledger says, and what it may cost."""
+    """One row per task: what it must reach, what the ledger says, how far a begun run is, and what is left to pay."""
     rows = []
     for task in planned:
         sha = fingerprint(task.recipe)
         known = find(entries, task.cell.name, sha, task.seed)
         judged = task.cell.judged
         target = f"{judged[1]:.3f} ± {task.cell.band:.3f} on {judged[0]}" if judged else ""
-        price = None if known else cost(task.recipe, sha, graph(task.cell.graph), entries)
         ledger = f"{known.mrr:.4f}, {known.verdict}" if known else ""
-        rows.append([short(experiment, task.cell), target, ledger, *_price(price, task.recipe.train.epochs)])
-    names = ["cell", "mrr to reach", "in the ledger", "s/epoch", "known from", "hours at most"]
+        begun = None if known else _begun(task)
+        price = None if known else (begun and pace(begun)) or cost(task.recipe, sha, graph(task.cell.graph), entries)
+        history = begun.history() if begun else []
+        left = task.recipe.train.epochs - (history[-1]["epoch"] if history else 0)
+        rows.append([short(experiment, task.cell), target, ledger, _progress(history), *_price(price, left)])
+    names = ["cell", "mrr to reach", "in the ledger", "begun", "s/epoch", "known from", "hours at most"]
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def _begun(task: Task) -> Run | None:
+    return Run.open(task.folder) if (task.folder / "recipe.toml").exists() else None
+
+
+def _progress(history: Sequence[Mapping[str, Any]]) -> str:
+    """The last epoch of a begun run, and its best MRR on validation."""
+    if not history:
+        return ""
+    valid = best_valid(history)
+    return f"epoch {history[-1]['epoch']}" + ("" if valid is None else f", {valid:.4f} on valid")
 
 
 def _price(price: Cost | None, epochs: int) -> tuple[str, str, str]:
