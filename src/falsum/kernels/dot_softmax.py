@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from falsum.kernels.compiled import fused
-from falsum.kernels.dropout import _keep, _key
+from falsum.kernels.dropout import _keep, _key, mask_work
 from falsum.table import gradient
 
 # Entities per block: (512, 8192) bf16 scores stay in an L3 cache.
@@ -50,7 +50,8 @@ def _accumulate_plain(grad: Tensor, part: Tensor, shift: Tensor) -> None:
     grad.add_(part.to(grad.dtype) + shift)
 
 
-_prepare_fused, _accumulate_fused, _exponentials_fused = fused(_prepare), fused(_accumulate), fused(_exponentials)
+_prepare_fused, _accumulate_fused = fused(_prepare, work=mask_work), fused(_accumulate, work=mask_work)
+_exponentials_fused = fused(_exponentials)
 _accumulate_plain_fused, _column_sum_fused = fused(_accumulate_plain), fused(_column_sum)
 
 

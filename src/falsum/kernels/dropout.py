@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from falsum.kernels.compiled import fused
+from falsum.kernels.compiled import fused, largest
 
 
 def keep_mask(ids: Tensor, width: int, rate: float, seed: int) -> Tensor:
@@ -40,8 +40,12 @@ def _masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: T
     return rows * (_keep(ids, seed, threshold, rows).to(rows.dtype) * scale)
 
 
-# A dozen passes over the rows become one, and every step makes them: worth compiling for a sixtieth of the usual size.
-_masked_fused = fused(_masked, work=lambda rows, *key: 64 * rows.numel())
+def mask_work(*args: Any) -> int:
+    """Work of a function that masks: a dozen passes become one at every step, which is worth compiling early."""
+    return 64 * largest(*args)
+
+
+_masked_fused = fused(_masked, work=mask_work)
 
 
 class _Dropout(torch.autograd.Function):
