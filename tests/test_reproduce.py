@@ -297,6 +297,8 @@ def test_costs_come_from_a_begun_run_of_this_machine(graph: Path, tmp_path: Path
     elsewhere = json.loads((run.folder / "environment.json").read_text()) | {"processor": "abacus"}
     (run.folder / "environment.json").write_text(json.dumps(elsewhere))
     assert pace(run) is None
+    (run.folder / "environment.json").unlink()
+    assert pace(run) is None
 
 
 # -------------------------------------------------------------------------------------------------------------- running

@@ -12,7 +12,7 @@ from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models.base import dot
 from falsum.noise import All
 from falsum.optim import Adam
-from falsum.process import environment, processor
+from falsum.process import environment
 from falsum.recipe import Recipe, build, pick_device
 from falsum.reproduce.ledger import Entry
 from falsum.run import Run
@@ -38,19 +38,21 @@ class Cost:
 def pace(run: Run) -> Cost | None:
     """What an epoch of a begun run has cost so far, validations included; None before its first epoch or elsewhere.
 
-    With the threads that the run was begun with, as it goes on with them.
+    With the threads that the run was begun with, as it goes on with them. A lost environment.json tells of no machine.
     """
-    history, machine = run.history(), environment()
-    written = read_json(run.folder / "environment.json")
-    if not history or any(written.get(key) != machine[key] for key in ("processor", "device")):
+    history, file = run.history(), run.folder / "environment.json"
+    if not history or not history[-1]["epoch"] or not file.exists():
+        return None
+    written, here = read_json(file), environment()
+    if any(written.get(key) != here[key] for key in ("processor", "device")):
         return None
     return Cost(history[-1]["seconds"] / history[-1]["epoch"], "run")
 
 
 def cost(recipe: Recipe, recipe_sha256: str, graph: Graph, entries: Iterable[Entry]) -> Cost | None:
     """The cost of an epoch on this machine; None where nothing is known (a GPU that is not in the ledger)."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    here = (recipe_sha256, processor(), torch.get_num_threads(), device)
+    machine = environment()
+    here = (recipe_sha256, machine["processor"], machine["threads"], machine["device"])
     for entry in entries:
         if (entry.recipe_sha256, entry.processor, entry.threads, entry.device) == here and entry.epochs:
             return Cost(entry.seconds / entry.epochs, "ledger")
