@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,25 @@ def test_folders_tell_cell_seed_and_settings(graph: Path) -> None:
     variant = Task(cell, 0, Path("r"), {"model.dim": 16, "model": "a/b c"}).folder
     assert variant.parent == Path("r/tiny/first/from-first")
     assert variant.name == "seed-0-model.dim=16-model=_a_b_c_"
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_folder_of_another_recipe_or_seed_is_no_begun_run(at: int, graph: Path, tmp_path: Path) -> None:
+    chosen = tiny(graph)
+    task = Task(chosen.cells[at], runs=tmp_path)
+    assert task.begun() is None
+    finish(task, tmp_path / "ledger.csv", chosen)
+    found = task.begun()
+    assert found is not None
+    assert found.folder == task.folder
+
+    changed = replace(task, cell=replace(task.cell, recipe=task.cell.recipe.changed(**{"model.dim": 24})))
+    seeded = replace(task, seed=1)
+    shutil.copytree(task.folder, seeded.folder)
+    for other in (changed, seeded):
+        for look in (other.begun, lambda: plan(chosen, [other], [], load)):  # noqa: B023
+            with pytest.raises(UserError, match="holds a run of another recipe"):
+                look()
 
 
 def test_seed_and_settings_reach_the_source(graph: Path) -> None:

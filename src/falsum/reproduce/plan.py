@@ -14,6 +14,7 @@ from typing import Any
 from falsum.errors import UserError
 from falsum.recipe import FAMILIES, Recipe, options
 from falsum.reproduce.experiments import Cell, Experiment
+from falsum.run import Run
 
 # Settings of a chain that its source has no use for start like this.
 PRETRAINING = "pretraining."
@@ -49,6 +50,22 @@ class Task:
     def changes(self) -> str:
         """The settings as a line of text, as --set takes them."""
         return " ".join(f"{key}={json.dumps(value)}" for key, value in self.settings.items())
+
+    def begun(self) -> Run | None:
+        """The run in the folder; None where there is none. Raises UserError when its recipe or seed is another."""
+        if not (self.folder / "recipe.toml").exists():
+            return None
+        run, recipe = Run.open(self.folder), self.recipe
+        # What "auto" came to is written in the folder, and differs between machines.
+        found = run.recipe.changed(**{"train.precision": recipe.train.precision})
+        if recipe.pretraining:  # in a folder its source is one too, whose recipe is not told again
+            recipe = recipe.changed(**{"pretraining.source": "a folder"})
+        if (fingerprint(found), found.train.seed) != (fingerprint(recipe), recipe.train.seed):
+            raise UserError(
+                f"{self.folder} holds a run of another recipe than {self.cell.name} has now. Move it away, or choose "
+                "other --runs."
+            )
+        return run
 
     def source(self, experiment: Experiment) -> Task | None:
         """The task whose weights this one starts from."""

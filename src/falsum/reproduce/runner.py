@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from falsum.errors import UserError
 from falsum.files import read_json
 from falsum.graph import Graph, load
 from falsum.process import commit
@@ -44,8 +43,10 @@ def finish(
     """
     within = within or experiment(task.cell.name.split("/")[0])
     before = task.source(within)
-    if before is not None and not _is_finished(before):
-        finish(before, ledger, within, graph=graph, train=train, rank=rank)
+    if before is not None:
+        source = before.begun()
+        if source is None or not source.finished:
+            finish(before, ledger, within, graph=graph, train=train, rank=rank)
     run = open_run(task, before, graph)
     if not run.finished:
         train(run)
@@ -54,26 +55,15 @@ def finish(
     return entry
 
 
-def _is_finished(task: Task) -> bool:
-    return (task.folder / "recipe.toml").exists() and Run.open(task.folder).finished
-
-
 def open_run(task: Task, before: Task | None, graph: Callable[[str], Graph]) -> Run:
     """The run of a task, begun where there is none. Raises UserError when its folder holds a run of another recipe."""
+    run = task.begun()
+    if run is not None:
+        return run
     recipe = task.recipe
     if before is not None and recipe.pretraining is not None:
-        recipe = recipe.changed(pretraining={**recipe.pretraining.model_dump(), "source": str(before.folder)})
-    if not (task.folder / "recipe.toml").exists():
-        return Run.create(graph(task.cell.graph), recipe, task.folder)
-    run = Run.open(task.folder)
-    # What "auto" came to is written in the folder, and differs between machines.
-    found = run.recipe.changed(**{"train.precision": recipe.train.precision})
-    if (fingerprint(found), found.train.seed) != (fingerprint(recipe), recipe.train.seed):
-        raise UserError(
-            f"{task.folder} holds a run of another recipe than {task.cell.name} has now. Move it away, or choose other "
-            "--runs."
-        )
-    return run
+        recipe = recipe.changed(**{"pretraining.source": str(before.folder)})
+    return Run.create(graph(task.cell.graph), recipe, task.folder)
 
 
 def describe(task: Task, run: Run, result: Evaluation) -> Entry:

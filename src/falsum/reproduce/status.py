@@ -13,7 +13,6 @@ from falsum.reproduce.cost import Cost, cost, pace
 from falsum.reproduce.experiments import Cell, Experiment, PaperTable, verdict
 from falsum.reproduce.ledger import Entry, best_valid, find
 from falsum.reproduce.plan import Task, fingerprint
-from falsum.run import Run
 
 NOT_RUN = "not run"
 
@@ -62,7 +61,10 @@ def short(experiment: Experiment, cell: Cell) -> str:
 def plan(
     experiment: Experiment, planned: Sequence[Task], entries: Sequence[Entry], graph: Callable[[str], Graph]
 ) -> pl.DataFrame:
-    """One row per task: what it must reach, what the ledger says, how far a begun run is, and what is left to pay."""
+    """One row per task: what it must reach, what the ledger says, how far a begun run is, and what is left to pay.
+
+    Raises UserError when a folder holds a run of another recipe: training would refuse it too.
+    """
     rows = []
     for task in planned:
         sha = fingerprint(task.recipe)
@@ -70,17 +72,13 @@ def plan(
         judged = task.cell.judged
         target = f"{judged[1]:.3f} ± {task.cell.band:.3f} on {judged[0]}" if judged else ""
         ledger = f"{known.mrr:.4f}, {known.verdict}" if known else ""
-        begun = None if known else _begun(task)
+        begun = None if known else task.begun()
         price = None if known else (begun and pace(begun)) or cost(task.recipe, sha, graph(task.cell.graph), entries)
         history = begun.history() if begun else []
         left = task.recipe.train.epochs - (history[-1]["epoch"] if history else 0)
         rows.append([short(experiment, task.cell), target, ledger, _progress(history), *_price(price, left)])
     names = ["cell", "mrr to reach", "in the ledger", "begun", "s/epoch", "known from", "hours at most"]
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
-
-
-def _begun(task: Task) -> Run | None:
-    return Run.open(task.folder) if (task.folder / "recipe.toml").exists() else None
 
 
 def _progress(history: Sequence[Mapping[str, Any]]) -> str:
