@@ -205,6 +205,25 @@ def test_rdf_policy() -> None:
     assert (e + "a", e + "name", '"A\\nB"@en') in kept
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("t.ttl", "<http://e/a> <http://e/p> " + ", ".join(["[ <http://e/q> _:b ]"] * 500) + " ."),
+    ("t.rdf", '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="http://e/">'
+     + '<rdf:Description rdf:about="http://e/a">'
+     + '<e:p rdf:parseType="Resource"><e:q rdf:nodeID="b"/></e:p>' * 500 + "</rdf:Description></rdf:RDF>"),
+])  # fmt: skip
+def test_nodes_without_a_name_are_numbered_whatever_the_parser_calls_them(name: str, text: str) -> None:
+    """The parser's own names are random and of several lengths: 500 of them meet all that are likely."""
+    heads = {head for head, _, _ in labels(load_bytes(name, text))}
+    assert heads == {"http://e/a"} | {f"_:anonymous-t-{n}" for n in range(1, 501)}
+
+
+@pytest.mark.parametrize("written", ["c0ffee", "c0ffee" * 3, "c" * 31, "c" * 32, "c" * 33, "0" * 32])
+def test_a_written_name_of_hexadecimal_digits_stays(written: str) -> None:
+    assert labels(load_bytes("t.nt", f"_:{written} <http://e/p> <http://e/a> .")) == [
+        (f"_:{written}", "http://e/p", "http://e/a")
+    ]
+
+
 def folder_of(tmp_path: Path, files: dict[str, str]) -> Path:
     for name, content in files.items():
         put(tmp_path, name, content)

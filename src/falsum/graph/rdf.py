@@ -30,8 +30,10 @@ FORMATS = {
     ".xml": pyoxigraph.RdfFormat.RDF_XML,
 }
 XSD = "^^<http://www.w3.org/2001/XMLSchema#"
-# pyoxigraph gives a blank node without a name 32 random hexadecimal digits: other ones at every read.
-NAMELESS = re.compile(rb"[0-9a-f]{32}")
+# pyoxigraph gives a blank node without a name a random number of 128 bits that begins with a letter, in hexadecimal
+# and without leading zeros: other digits at every read, and one in sixteen has fewer than 32 of them. Less than 16
+# digits have a chance of 16**-16.
+NAMELESS = re.compile(rb"[a-f][0-9a-f]{15,31}")
 
 
 @dataclass(slots=True)
