@@ -16,6 +16,7 @@ from typing import Any
 from machine import machine
 
 import falsum
+from falsum.errors import UserError
 from falsum.files import read_json
 from falsum.recipe import parse_setting
 from falsum.run import Run
@@ -61,7 +62,10 @@ def main() -> None:
     settings = dict(parse_setting(text) for text in given.settings)
     folder = given.runs / "-".join([given.graph, given.recipe, *(f"{k}={v}" for k, v in settings.items())])
     begun = (folder / "recipe.toml").exists()
-    run = falsum.resume(folder) if begun else falsum.train(given.graph, given.recipe, folder=folder, **settings)
+    try:
+        run = falsum.resume(folder) if begun else falsum.train(given.graph, given.recipe, folder=folder, **settings)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
     entry = row(given.graph, given.recipe, run, settings)
     print(entry, flush=True)
     given.ledger.parent.mkdir(parents=True, exist_ok=True)
