@@ -8,6 +8,12 @@ run.evaluate("test").metrics()
 run.predict(head="Switzerland", relation="uses_currency")
 """
 
+import os
+
+# Idle threads of torch sleep instead of spinning. One other busy process made training on all cores 100 times slower:
+# spinning threads use up the time that the scheduler owes to the ones with work. Read when torch loads, so set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from falsum.api import compare, resume, train
 from falsum.api import open_run as open
 from falsum.errors import UserError
