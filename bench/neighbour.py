@@ -2,8 +2,9 @@
 
     python bench/neighbour.py
 
-The neighbour is another training, of one thread, as from another terminal. Each figure is the median of a few short trainings in fresh processes;
-`GOMP_SPINCOUNT=300000` is what torch's GNU OpenMP does when nobody chooses.
+The neighbour is another training, of one thread, in a session of its own, as from another terminal: Linux gives every
+session the same share. Each figure is the median of a few short trainings in fresh processes. Spinning is 300,000 times
+round before sleep, what torch's GNU OpenMP does when nobody chooses.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def neighbours(count: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         busy = [
             subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(Path(folder, str(i)))],
-                             env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, start_new_session=True)
+                             env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL,
+                             start_new_session=True)
             for i in range(count)
         ]  # fmt: skip
         try:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import falsum  # noqa: F401  before any test imports torch: it lets torch's threads sleep, so that busy machines do not matter
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
