@@ -56,6 +56,8 @@ def neighbours(count: int) -> Iterator[None]:
         ]  # fmt: skip
         try:
             while not all(Path(folder, str(i), "metrics.jsonl").exists() for i in range(count)):
+                if any(process.poll() is not None for process in busy):
+                    raise SystemExit("A neighbour ended before it was asked to.")
                 time.sleep(0.5)
             yield
         finally:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import falsum  # noqa: F401  before any test imports torch: it lets torch's threads sleep, so that busy machines do not matter
+# Before any test imports torch: it lets torch's threads sleep, so that a busy machine does not slow the suite down.
+import falsum  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
