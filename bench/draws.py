@@ -2,7 +2,7 @@
 
     python bench/draws.py
 
-The ratio is gathered / picked. The library takes the faster one by `falsum.kernels.picked.PRODUCTS_PER_ROW`.
+The ratio is gathered / picked. The library takes the faster one by `falsum.scan.picked.PRODUCTS_PER_ROW`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from machine import report
 from torch import Tensor
 
-from falsum.kernels.gathered import gathered_scores
-from falsum.kernels.picked import pays, picked_scores
 from falsum.models.base import dot
-from falsum.table import Table
+from falsum.rows.table import Table
+from falsum.scan.gathered import gathered_scores
+from falsum.scan.picked import pays, picked_scores
 
 
 def seconds(compute: Callable[[], Tensor], rounds: int) -> float:

@@ -16,8 +16,9 @@ import time
 from machine import report
 
 import falsum
-from falsum.recipe import assemble, read
-from falsum.training import Trainer
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import read
+from falsum.training.loop import Trainer
 
 
 def epoch(name: str, rows: int, dim: int, precision: str, grouped: bool, repeats: int) -> None:

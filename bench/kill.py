@@ -21,8 +21,8 @@ import polars as pl
 from machine import report
 
 from falsum.files import read_json, read_tensors
-from falsum.recipe import read_file
-from falsum.run import Run
+from falsum.recipe.settings import read_file
+from falsum.run.run import Run
 
 FALSUM = [sys.executable, "-m", "falsum"]
 

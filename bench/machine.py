@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import falsum
-from falsum.process import commit, processor
+from falsum.run.machine import commit, processor
 
 
 def machine() -> dict[str, Any]:

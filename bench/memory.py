@@ -13,10 +13,11 @@ import polars as pl
 import torch
 from machine import report
 
+from falsum.evaluation.protocol import PROTOCOLS, evaluate
 from falsum.graph import Graph
-from falsum.protocol import PROTOCOLS, evaluate
-from falsum.recipe import assemble, read
-from falsum.training import Trainer
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import read
+from falsum.training.loop import Trainer
 
 
 def peak_gib() -> float:

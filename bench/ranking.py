@@ -15,10 +15,11 @@ import numpy as np
 from machine import report
 
 import falsum
-from falsum.metrics import metrics
-from falsum.protocol import PROTOCOLS, evaluate
-from falsum.recipe import assemble, read
-from falsum.run import Run
+from falsum.evaluation.metrics import metrics
+from falsum.evaluation.protocol import PROTOCOLS, evaluate
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import read
+from falsum.run.run import Run
 
 
 def main() -> None:

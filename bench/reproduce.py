@@ -18,8 +18,8 @@ from machine import machine
 import falsum
 from falsum.errors import UserError
 from falsum.files import read_json
-from falsum.recipe import parse_setting
-from falsum.run import Run
+from falsum.recipe.text import parse_setting
+from falsum.run.run import Run
 
 # Test MRR that the recipe is meant to reach.
 FLOORS = {

@@ -18,8 +18,9 @@ import torch
 from machine import report
 
 from falsum.graph import Graph
-from falsum.recipe import assemble, read
-from falsum.training import Trainer
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import read
+from falsum.training.loop import Trainer
 
 
 def random_graph(entities: int, relations: int, triples: int) -> Graph:

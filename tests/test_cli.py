@@ -19,9 +19,9 @@ from falsum import api
 from falsum.cli import app
 from falsum.cli.runs import SLICES
 from falsum.errors import UserError
+from falsum.evaluation.metrics import metrics
+from falsum.evaluation.protocol import PROTOCOLS
 from falsum.graph import Graph
-from falsum.metrics import metrics
-from falsum.protocol import PROTOCOLS
 
 __all__ = ["falsum"]
 

@@ -30,12 +30,12 @@ from falsum.comparison.intervals import (
 )
 from falsum.comparison.losses import base_recipe, loss_recipe
 from falsum.errors import UserError
+from falsum.evaluation.metrics import metrics
 from falsum.graph.graph import Graph
-from falsum.metrics import metrics
 from falsum.models import MODELS
-from falsum.recipe import assemble
-from falsum.run import Run
-from falsum.training import Diverged
+from falsum.recipe.assemble import assemble
+from falsum.run.run import Run
+from falsum.training.loop import Diverged
 from test_report import Strict
 
 __all__ = ["falsum"]

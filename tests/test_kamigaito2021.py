@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from falsum import recipes
-from falsum.recipe import Recipe, assemble
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import Recipe
 from falsum.recipes import kamigaito2021
 from falsum.recipes.kamigaito2021 import CELLS
-from falsum.training import Trainer
+from falsum.training.loop import Trainer
 from laws import worlds
 
 MODELS = ("tucker", "rescal", "complex", "distmult", "transe", "rotate")

@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 import torch
 
-from falsum import labels, predict
 from falsum.errors import UserError
 from falsum.graph.graph import Graph, Side
 from falsum.models import ComplEx, DistMult, RotatE, ScoreModel, TransE
 from falsum.models.base import Relations
-from falsum.recipe import read
-from falsum.run import Run
-from falsum.scan import Scoring
-from falsum.table import Table
+from falsum.predict import answers, labels, vectors
+from falsum.recipe.settings import read
+from falsum.rows.table import Table
+from falsum.run.run import Run
+from falsum.scan.scoring import Scoring
 
 ENTITIES = ["Ada", "Bob", "Češka", "日本", 'O\'Hara "x"', "Zoë"]
 RELATIONS = ["knows", "likes"]
@@ -65,7 +65,7 @@ def test_tails_and_heads_come_in_order_of_their_scores(model: ScoreModel, invers
     asked = (2, Side.TAIL) if inverses else (0, Side.HEAD)
     heads = [plain_score(scoring, 3, asked[0], entity, asked[1]) for entity in range(6)]
     for scores, question in ((tails, {"head": "Ada"}), (heads, {"tail": "日本"})):
-        frame = predict.predict(graph, scoring, relation="knows", **question)
+        frame = answers.predict(graph, scoring, relation="knows", **question)
         order = sorted(range(6), key=lambda entity: -scores[entity])
         assert frame["label"].to_list() == [ENTITIES[entity] for entity in order]
         assert frame["score"].to_list() == pytest.approx([scores[entity] for entity in order], abs=1e-5)
@@ -75,14 +75,14 @@ def test_tails_and_heads_come_in_order_of_their_scores(model: ScoreModel, invers
 def test_known_answers_carry_their_first_split_or_are_left_out() -> None:
     graph = tiny_graph()
     scoring = tiny_scoring(ComplEx(4), graph)
-    marked = predict.predict(graph, scoring, head="Ada", relation="knows")
+    marked = answers.predict(graph, scoring, head="Ada", relation="knows")
     known = dict(zip(marked["label"], marked["known"], strict=True))
     assert known == {**dict.fromkeys(ENTITIES), "Bob": "train", "Češka": "train", "日本": "test"}
-    dropped = predict.predict(graph, scoring, head="Ada", relation="knows", known="drop", top_k=5)
+    dropped = answers.predict(graph, scoring, head="Ada", relation="knows", known="drop", top_k=5)
     assert dropped["label"].to_list() == marked.filter(pl.col("known").is_null())["label"].to_list()
     assert dropped["rank"].to_list() == [1, 2, 3]
-    assert predict.predict(graph, scoring, head="Ada", relation="knows", top_k=2).equals(marked.head(2))
-    heads = predict.predict(graph, scoring, relation="likes", tail="日本")
+    assert answers.predict(graph, scoring, head="Ada", relation="knows", top_k=2).equals(marked.head(2))
+    heads = answers.predict(graph, scoring, relation="likes", tail="日本")
     assert dict(zip(heads["label"], heads["known"], strict=True))["Bob"] == "train"
 
 
@@ -91,19 +91,19 @@ def test_a_fact_of_two_splits_carries_the_first() -> None:
     splits = {**graph.splits, "test": torch.tensor([*TEST, TRAIN[0]])}
     leaky = Graph("leaky", splits, graph.entities, graph.relations, 2)
     scoring = tiny_scoring(ComplEx(4), leaky)
-    frame = predict.predict(leaky, scoring, head="Ada", relation="knows")
+    frame = answers.predict(leaky, scoring, head="Ada", relation="knows")
     assert frame.height == 6
     assert dict(zip(frame["label"], frame["known"], strict=True))["Bob"] == "train"
-    assert predict.score(leaky, scoring, [("Ada", "knows", "Bob")])["known"].to_list() == ["train"]
+    assert answers.score(leaky, scoring, [("Ada", "knows", "Bob")])["known"].to_list() == ["train"]
 
 
 @pytest.mark.parametrize("inverses", [False, True], ids=["plain", "inverses"])
 def test_relations_are_ranked_by_the_scores_of_their_triples(inverses: bool) -> None:
     graph = tiny_graph(inverses)
     scoring = tiny_scoring(DistMult(4), graph)
-    frame = predict.predict(graph, scoring, head="Ada", tail="日本")
+    frame = answers.predict(graph, scoring, head="Ada", tail="日本")
     triples = [("Ada", relation, "日本") for relation in frame["label"]]
-    scored = predict.score(graph, scoring, triples)
+    scored = answers.score(graph, scoring, triples)
     assert frame["score"].to_list() == scored["score"].to_list()
     assert frame["score"].is_sorted(descending=True)
     assert set(frame["label"]) == set(RELATIONS)
@@ -114,7 +114,7 @@ def test_score_gives_both_directions_and_their_mean_with_inverse_relations() -> 
     graph = tiny_graph(inverses=True)
     scoring = tiny_scoring(ComplEx(4), graph)
     triples = [("Bob", "likes", "日本"), ("Zoë", "knows", "Ada")]
-    frame = predict.score(graph, scoring, triples)
+    frame = answers.score(graph, scoring, triples)
     tail = [plain_score(scoring, 1, 1, 3, Side.TAIL), plain_score(scoring, 5, 0, 0, Side.TAIL)]
     head = [plain_score(scoring, 3, 3, 1, Side.TAIL), plain_score(scoring, 0, 2, 5, Side.TAIL)]
     assert frame["tail_score"].to_list() == pytest.approx(tail, abs=1e-5)
@@ -129,7 +129,7 @@ def test_score_of_a_frame_keeps_its_order_and_repeats() -> None:
     scoring = tiny_scoring(RotatE(4), graph)
     rows = [("Ada", "knows", "Bob"), ("Zoë", "likes", "Zoë"), ("Ada", "knows", "Bob"), ('O\'Hara "x"', "likes", "Zoë")]
     given = pl.DataFrame([(9, *row) for row in rows], schema=["extra", "head", "relation", "tail"], orient="row")
-    frame = predict.score(graph, scoring, given)
+    frame = answers.score(graph, scoring, given)
     assert frame.columns == ["head", "relation", "tail", "score", "known"]
     assert frame.select("head", "relation", "tail").rows() == rows
     assert frame["known"].to_list() == ["train", None, "train", "valid"]
@@ -140,16 +140,17 @@ def test_score_in_blocks_is_score_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     graph = tiny_graph(inverses=True)
     scoring = tiny_scoring(TransE(4), graph)
     triples = [(head, relation, tail) for head in ENTITIES for relation in RELATIONS for tail in ENTITIES]
-    whole = predict.score(graph, scoring, triples)
-    near = predict.neighbors(graph, scoring, "Ada", 5)
-    monkeypatch.setattr(predict, "BLOCK", 20)
-    assert predict.score(graph, scoring, triples)["score"].to_list() == pytest.approx(whole["score"].to_list())
-    assert predict.neighbors(graph, scoring, "Ada", 5)["label"].to_list() == near["label"].to_list()
+    whole = answers.score(graph, scoring, triples)
+    near = vectors.neighbors(graph, scoring, "Ada", 5)
+    monkeypatch.setattr(answers, "BLOCK", 20)
+    monkeypatch.setattr(vectors, "BLOCK", 20)
+    assert answers.score(graph, scoring, triples)["score"].to_list() == pytest.approx(whole["score"].to_list())
+    assert vectors.neighbors(graph, scoring, "Ada", 5)["label"].to_list() == near["label"].to_list()
 
 
 def test_score_of_nothing_is_an_empty_frame() -> None:
     graph = tiny_graph(inverses=True)
-    frame = predict.score(graph, tiny_scoring(DistMult(4), graph), [])
+    frame = answers.score(graph, tiny_scoring(DistMult(4), graph), [])
     assert frame.shape == (0, 7)
 
 
@@ -158,7 +159,7 @@ def test_neighbors_are_by_cosine_for_inner_products() -> None:
     scoring = tiny_scoring(DistMult(2), graph)
     rows = [[1, 0], [10, 1], [0.9, 0.9], [0, 5], [-1, 0], [0.1, 0]]
     scoring.entities.weight.data = torch.tensor(rows, dtype=torch.float32)
-    frame = predict.neighbors(graph, scoring, "Ada", 3)
+    frame = vectors.neighbors(graph, scoring, "Ada", 3)
     assert frame["label"].to_list() == ["Zoë", "Bob", "Češka"]
     assert frame["similarity"].to_list() == pytest.approx([1, 10 / 101**0.5, 0.5**0.5], abs=1e-6)
 
@@ -168,7 +169,7 @@ def test_neighbors_are_by_distance_for_distance_models() -> None:
     scoring = tiny_scoring(TransE(2), graph)
     rows = [[1, 0], [10, 1], [0.9, 0.9], [0, 5], [-1, 0], [0.1, 0]]
     scoring.entities.weight.data = torch.tensor(rows, dtype=torch.float32)
-    frame = predict.neighbors(graph, scoring, "Ada", 2)
+    frame = vectors.neighbors(graph, scoring, "Ada", 2)
     assert frame["label"].to_list() == ["Zoë", "Češka"]
     assert frame["similarity"].to_list() == pytest.approx([-0.9, -(0.82**0.5)], abs=1e-6)
 
@@ -176,13 +177,13 @@ def test_neighbors_are_by_distance_for_distance_models() -> None:
 def test_embeddings_are_copies_of_rows() -> None:
     graph = tiny_graph(inverses=True)
     scoring = tiny_scoring(RotatE(4), graph)
-    row = predict.embedding(graph, scoring, "日本")
+    row = vectors.embedding(graph, scoring, "日本")
     np.testing.assert_array_equal(row, scoring.entities.weight[3].detach().numpy())
     row[:] = 7
     assert float(scoring.entities.weight[3].detach().max()) != 7
-    likes = predict.relation_embedding(graph, scoring, "likes (inverse)")
+    likes = vectors.relation_embedding(graph, scoring, "likes (inverse)")
     np.testing.assert_array_equal(likes, scoring.relations.weight[3].detach().numpy())
-    assert predict.relation_embedding(graph, scoring, "knows").shape == (2,)
+    assert vectors.relation_embedding(graph, scoring, "knows").shape == (2,)
 
 
 def test_exports_hold_every_row_and_label(tmp_path: Path) -> None:
@@ -192,12 +193,12 @@ def test_exports_hold_every_row_and_label(tmp_path: Path) -> None:
         ("entities", ENTITIES, scoring.entities),
         ("relations", graph.relations.to_list(), scoring.relations),
     ):
-        paths = predict.export(graph, scoring, tmp_path / "new")
+        paths = vectors.export(graph, scoring, tmp_path / "new")
         frame = pl.read_parquet(tmp_path / "new" / f"{name}.parquet")
         assert tmp_path / "new" / f"{name}.parquet" in paths
         assert frame["label"].to_list() == names
         np.testing.assert_array_equal(frame["row"].to_numpy(), table.weight.detach().numpy())
-        predict.export(graph, scoring, tmp_path, "tsv")
+        vectors.export(graph, scoring, tmp_path, "tsv")
         text = pl.read_csv(tmp_path / f"{name}.tsv", separator="\t", has_header=False)
         assert text[:, 0].to_list() == names
         np.testing.assert_allclose(text[:, 1:].to_numpy(), table.weight.detach().numpy(), rtol=1e-6)
@@ -206,13 +207,13 @@ def test_exports_hold_every_row_and_label(tmp_path: Path) -> None:
 def test_a_failed_export_leaves_no_part_behind(tmp_path: Path) -> None:
     graph = tiny_graph()
     scoring = tiny_scoring(DistMult(4), graph)
-    entities, _ = predict.export(graph, scoring, tmp_path)
+    entities, _ = vectors.export(graph, scoring, tmp_path)
     before = entities.read_bytes()
     (tmp_path / "relations.parquet").unlink()
     (tmp_path / "relations.parquet").mkdir()
     scoring.entities.weight.data += 1
     with pytest.raises(UserError, match=r"relations\.parquet could not be written"):
-        predict.export(graph, scoring, tmp_path)
+        vectors.export(graph, scoring, tmp_path)
     assert entities.read_bytes() != before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["entities.parquet", "relations.parquet"]
 
@@ -239,24 +240,24 @@ def test_a_failed_export_leaves_no_part_behind(tmp_path: Path) -> None:
 def test_wrong_questions_say_what_is_wrong(question: dict, message: str) -> None:
     graph = tiny_graph()
     with pytest.raises(UserError, match=message):
-        predict.predict(graph, tiny_scoring(DistMult(4), graph), **question)
+        answers.predict(graph, tiny_scoring(DistMult(4), graph), **question)
 
 
 def test_wrong_triples_say_which(tmp_path: Path) -> None:
     graph = tiny_graph()
     scoring = tiny_scoring(DistMult(4), graph)
     with pytest.raises(UserError, match=r"got \('Ada', 'knows'\) as triple 2"):
-        predict.score(graph, scoring, [("Ada", "knows", "Bob"), ("Ada", "knows")])
+        answers.score(graph, scoring, [("Ada", "knows", "Bob"), ("Ada", "knows")])
     with pytest.raises(UserError, match="got 'Ada' as triple 1"):
-        predict.score(graph, scoring, ["Ada"])
+        answers.score(graph, scoring, ["Ada"])
     with pytest.raises(UserError, match="the frame has no relation and no tail"):
-        predict.score(graph, scoring, pl.DataFrame({"head": ["Ada"]}))
+        answers.score(graph, scoring, pl.DataFrame({"head": ["Ada"]}))
     with pytest.raises(UserError, match=r"'Bobb' \(triple 2 of 2\) is no entity .* The closest: 'Bob'"):
-        predict.score(graph, scoring, [("Ada", "knows", "Bob"), ("Ada", "knows", "Bobb")])
+        answers.score(graph, scoring, [("Ada", "knows", "Bob"), ("Ada", "knows", "Bobb")])
     with pytest.raises(UserError, match=r'format is "parquet" or "tsv"; got \'csv\''):
-        predict.export(graph, scoring, tmp_path, "csv")
+        vectors.export(graph, scoring, tmp_path, "csv")
     with pytest.raises(UserError, match="number of neighbours wanted, at least 1; got 0"):
-        predict.neighbors(graph, scoring, "Ada", 0)
+        vectors.neighbors(graph, scoring, "Ada", 0)
 
 
 def test_scores_that_are_not_finite_are_no_answers() -> None:
@@ -264,14 +265,14 @@ def test_scores_that_are_not_finite_are_no_answers() -> None:
     scoring = tiny_scoring(DistMult(4), graph)
     scoring.entities.weight.data[2, 0] = float("nan")
     with pytest.raises(UserError, match="not finite"):
-        predict.predict(graph, scoring, head="Ada", relation="knows")
+        answers.predict(graph, scoring, head="Ada", relation="knows")
     with pytest.raises(UserError, match="not finite"):
-        predict.score(graph, scoring, [("Ada", "knows", "Češka")])
+        answers.score(graph, scoring, [("Ada", "knows", "Češka")])
 
 
 def test_the_example_of_a_graph_without_triples_has_placeholders() -> None:
     graph = Graph("empty", {}, pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String), 0)
-    assert predict.example(graph) == "predict(head='HEAD', relation='RELATION')"
+    assert answers.example(graph) == "predict(head='HEAD', relation='RELATION')"
 
 
 def test_close_labels_are_found_among_very_many_soon() -> None:

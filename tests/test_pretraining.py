@@ -12,7 +12,7 @@ from falsum import api
 from falsum.errors import UserError
 from falsum.files import read_tensors
 from falsum.report.summary import recipe_facts
-from falsum.run import Run
+from falsum.run.run import Run
 
 __all__ = ["falsum"]
 

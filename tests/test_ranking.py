@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import oracle
 from falsum.errors import UserError
+from falsum.evaluation.metrics import bootstrap, macro, metrics, sliced, with_rank
+from falsum.evaluation.protocol import PROTOCOLS, evaluate
+from falsum.evaluation.ranks import rank
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
-from falsum.metrics import bootstrap, macro, metrics, sliced, with_rank
 from falsum.models import MODELS
-from falsum.protocol import PROTOCOLS, evaluate
-from falsum.ranking import rank
-from falsum.scan import Scoring
+from falsum.scan.scoring import Scoring
 from laws import worlds
 
 ALL = ("train", "valid", "test")

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from falsum import recipes
 from falsum.errors import UserError
 from falsum.models import MODELS
-from falsum.recipe import FAMILIES, Recipe, assemble, build, options, parse_setting, read, read_file
+from falsum.recipe.assemble import assemble
+from falsum.recipe.parts import FAMILIES, build, options
+from falsum.recipe.settings import Recipe, read, read_file
+from falsum.recipe.text import parse_setting
 from laws import worlds
 
 MODEL = {"name": "complex", "dim": 8}

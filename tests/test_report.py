@@ -15,17 +15,17 @@ import polars as pl
 import pytest
 import torch
 
-from falsum import slices
 from falsum.errors import UserError
+from falsum.evaluation import slices
+from falsum.evaluation.metrics import with_rank
 from falsum.files import read_json, write_json
 from falsum.graph.graph import Graph
-from falsum.metrics import with_rank
-from falsum.recipe import read
+from falsum.recipe.settings import read
 from falsum.report import compare_table, write_page
 from falsum.report.charts import Chart, Line, curves, hits_curve, svg
 from falsum.report.examples import RANK_BANDS, examples
 from falsum.report.page import duration, number
-from falsum.run import Run
+from falsum.run.run import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 ODD_LABELS = ["<script>alert(1)</script>", "محمد علي", "北京", '"a" & <b>', "हिन्दी"]

@@ -17,8 +17,7 @@ import falsum as package
 from command import Command, falsum, small_graph
 from falsum.errors import UserError
 from falsum.graph import load
-from falsum.process import commit, processor
-from falsum.recipe import read as read_recipe
+from falsum.recipe.settings import read as read_recipe
 from falsum.reproduce import EXPERIMENTS, Cell, Entry, Experiment, PaperTable, Task, append, experiment, finish, read
 from falsum.reproduce.cost import Cost, cost, estimate, pace
 from falsum.reproduce.experiments import METRICS, published, verdict
@@ -26,6 +25,7 @@ from falsum.reproduce.ledger import COLUMNS
 from falsum.reproduce.plan import fingerprint, tasks
 from falsum.reproduce.runner import open_run
 from falsum.reproduce.status import markdown, plan, tables
+from falsum.run.machine import commit, processor
 from laws import worlds
 
 __all__ = ["falsum"]

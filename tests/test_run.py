@@ -26,8 +26,8 @@ from command import QUICK, SETS, Command, facts, falsum, small_graph, write_grap
 from falsum import api
 from falsum.__main__ import main
 from falsum.files import read_json, read_tensors
-from falsum.run import Interrupted, Run
-from falsum.training import Diverged
+from falsum.run.run import Interrupted, Run
+from falsum.training.loop import Diverged
 
 __all__ = ["falsum"]
 

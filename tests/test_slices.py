@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 import torch
 
-from falsum import slices
+from falsum.evaluation import slices
+from falsum.evaluation.metrics import metrics
 from falsum.graph.graph import Graph
-from falsum.metrics import metrics
 
 ENTITIES = [f"e{i}" for i in range(8)]
 # one_one: pairs. one_n: e0 has four tails. n_one: four heads of e0. n_n: a 2 x 2 block. test_only: not in train.

@@ -21,16 +21,16 @@ from command import Command, facts, falsum, write_graph
 from falsum.errors import UserError
 from falsum.graph import load
 from falsum.graph.graph import Graph, Side
+from falsum.graph.weighting import BackwardCorrection
 from falsum.models import MODELS
 from falsum.noise import All, Expected, Frequency, Uniform
 from falsum.objectives import BinaryCrossEntropy, NegativeSampling, Objective, SelfAdversarial, SoftmaxCrossEntropy
-from falsum.optim import OPTIMIZERS, Updater
 from falsum.theory import NS, SCE, curvature, distributions, divergence, graph_of, over_every_draw, problem, solve
 from falsum.theory.bregman import expected_loss
 from falsum.theory.claims import CLAIMS, COUNTS, Claim, exponent, measure
 from falsum.theory.shift import shift, single_answers
 from falsum.theory.tabular import descend
-from falsum.weighting import BackwardCorrection
+from falsum.training.optimizers import OPTIMIZERS, Updater
 
 __all__ = ["falsum"]
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from falsum import training
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models import MODELS
-from falsum.recipe import Recipe, assemble, read
-from falsum.training import Diverged, Record, Trainer
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import Recipe, read
+from falsum.training import loop
+from falsum.training.loop import Diverged, Record, Trainer
 from laws import worlds
 
 GRAPH = worlds.graph(11, 3, sizes=(40, 8, 8), seed=2)
@@ -287,7 +288,7 @@ def test_validations_at_equal_shares_of_the_training(epochs: int, times: int, du
 def test_training_ends_with_its_seconds_and_validations_cost_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step takes 1 s and every ranking 100 s by the clock of the loop; an epoch has 5 steps."""
     now = [0.0]
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     settings = recipe(train={"epochs": 99, "seconds": 18}, validation={"times": 2, "patience": 0})
     trainer = Trainer(assemble(settings, GRAPH), rank_progress=lambda done: now.__setitem__(0, now[0] + 50))
     step = trainer.step

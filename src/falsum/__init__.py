@@ -18,8 +18,8 @@ from falsum.api import compare, resume, train
 from falsum.api import open_run as open
 from falsum.errors import UserError
 from falsum.graph import Graph, load
-from falsum.recipe import Recipe
-from falsum.run import Run
+from falsum.recipe.settings import Recipe
+from falsum.run.run import Run
 
 __version__ = "0.1.0"
 

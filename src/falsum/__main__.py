@@ -12,7 +12,7 @@ from torch import OutOfMemoryError
 
 from falsum.cli import app, err
 from falsum.errors import UserError
-from falsum.run import Interrupted
+from falsum.run.run import Interrupted
 
 
 def main() -> None:

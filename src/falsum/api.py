@@ -8,10 +8,10 @@ from typing import Any
 
 from falsum.comparison import Comparison, Study, chosen_pairs, parse_budget, write_page
 from falsum.graph import Graph, load
-from falsum.recipe import Recipe, read_file
+from falsum.recipe.settings import Recipe, read_file
 from falsum.recipes import recipe as named_recipe
 from falsum.report.page import missing_extra
-from falsum.run import Run
+from falsum.run.run import Run
 
 
 def recipe(name: str | Path, graph: Graph | str, /, **settings: Any) -> Recipe:

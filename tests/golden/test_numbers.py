@@ -10,18 +10,20 @@ import polars as pl
 import pytest
 import torch
 
+from falsum.evaluation.metrics import metrics
+from falsum.evaluation.protocol import PROTOCOLS, evaluate
+from falsum.evaluation.ranks import rank
 from falsum.graph.graph import Graph, Pairs, Query, Side
-from falsum.metrics import metrics
+from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS, Relations
 from falsum.noise import NOISES
 from falsum.objectives import OBJECTIVES
 from falsum.objectives.penalties import PENALTIES, Factors
-from falsum.optim import OPTIMIZERS, SCHEDULES, Updater
-from falsum.protocol import PROTOCOLS, evaluate
-from falsum.ranking import rank
-from falsum.scan import Scoring
-from falsum.table import INITIALIZERS, Table
-from falsum.weighting import WEIGHTINGS
+from falsum.rows.initialisers import INITIALISERS
+from falsum.rows.table import Table
+from falsum.scan.scoring import Scoring
+from falsum.training.optimizers import OPTIMIZERS, Updater
+from falsum.training.schedules import SCHEDULES
 
 
 def real(*rows: Any) -> torch.Tensor:
@@ -214,7 +216,7 @@ INITIAL_VALUES: list[tuple[str, dict[str, float], list[float]]] = [
 @pytest.mark.parametrize(("name", "settings", "expected"), INITIAL_VALUES)
 def test_initialisers(name: str, settings: dict[str, float], expected: list[float]) -> None:
     weight = torch.empty(1, 2)
-    INITIALIZERS[name](weight, 0, **settings)
+    INITIALISERS[name](weight, 0, **settings)
     assert weight[0].tolist() == pytest.approx(expected, abs=3e-6)
 
 
@@ -332,7 +334,7 @@ def test_the_ranks_of_six_triples() -> None:
         (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),
         (SCHEDULES, {case[0] for case in SCHEDULE_VALUES}),
-        (INITIALIZERS, {case[0] for case in INITIAL_VALUES}),
+        (INITIALISERS, {case[0] for case in INITIAL_VALUES}),
     ],
     ids=["models", "objectives", "penalties", "noises", "weightings", "optimizers", "schedules", "initialisers"],
 )

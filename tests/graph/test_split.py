@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from falsum.graph.formats.split import split_triples
 from falsum.graph.keys import distinct
-from falsum.graph.split import split_triples
 
 TRIPLES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=150)
 SHARE = st.sampled_from([0.0, 0.1, 0.25, 0.45])

@@ -14,24 +14,25 @@ import torch
 from torch import Tensor
 
 import falsum
+import falsum.evaluation.ranks
 import falsum.kernels.compiled
-import falsum.kernels.dot_softmax as dot_softmax
 import falsum.kernels.dropout as dropout_kernel
-import falsum.kernels.picked
-import falsum.ranking
+import falsum.scan.dot_softmax as dot_softmax
+import falsum.scan.picked
 import oracle
 from falsum.graph.graph import Side
 from falsum.kernels.compiled import can_compile
 from falsum.kernels.distances import DISTANCES
 from falsum.kernels.dropout import dropout, keep_mask
-from falsum.kernels.gathered import gathered_scores
-from falsum.kernels.picked import pays, picked_scores
 from falsum.models import MODELS
 from falsum.models.base import dot
 from falsum.noise import Candidates, Uniform
 from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy
-from falsum.scan import Scoring, loss
-from falsum.table import Table
+from falsum.rows.table import Table
+from falsum.scan.gathered import gathered_scores
+from falsum.scan.loss import loss
+from falsum.scan.picked import pays, picked_scores
+from falsum.scan.scoring import Scoring
 from laws import worlds
 
 
@@ -236,7 +237,7 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
             (numbers(9, 20), numbers(9, 20, seed=1).bfloat16(), numbers(20, seed=2)),
         ),
         "rank counts": (
-            falsum.ranking._count_fused,
+            falsum.evaluation.ranks._count_fused,
             (numbers(4, 30), torch.tensor([0, 0, 3, 2, 1]), numbers(5, seed=1) - 0.1, numbers(5, seed=1) + 0.1),
         ),
     }
@@ -323,7 +324,7 @@ def test_bf16_products_stay_close_to_fp32_for_every_dot_model() -> None:
 @pytest.mark.parametrize("turns", [1, 10**9])
 def test_picked_scores_are_gathered_scores(rate: float, turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores and gradients, candidates drawn twice included."""
-    monkeypatch.setattr(falsum.kernels.picked, "BLOCK_BYTES", turns)
+    monkeypatch.setattr(falsum.scan.picked, "BLOCK_BYTES", turns)
     draw = torch.Generator().manual_seed(0)
     query = torch.randn(5, 6, generator=draw, dtype=torch.float64)
     ids = torch.randint(9, (5, 4), generator=draw)
@@ -351,7 +352,7 @@ def test_many_draws_are_picked_and_few_are_gathered(monkeypatch: pytest.MonkeyPa
     query = g.queries(g.splits["train"], Side.TAIL, grouped=False)
     taken, results = [], []
     for products in (0, 10**6):
-        monkeypatch.setitem(falsum.kernels.picked.PRODUCTS_PER_ROW, torch.float64, products)
+        monkeypatch.setitem(falsum.scan.picked.PRODUCTS_PER_ROW, torch.float64, products)
         parts = worlds.scoring("complex", g, dropout_entity=0.2)
         parts.model.train()
         candidates = Uniform(num=6).bind(g, worlds.CPU)(query, 0)

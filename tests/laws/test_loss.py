@@ -10,16 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import falsum.kernels.dot_softmax
-import falsum.kernels.gathered
-import falsum.scan
+import falsum.scan.dot_softmax
+import falsum.scan.gathered
+import falsum.scan.loss
 import oracle
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.models.base import dot
 from falsum.noise import NOISES, All, Candidates
 from falsum.objectives import OBJECTIVES, NegativeSampling, SelfAdversarial, SoftmaxCrossEntropy
-from falsum.scan import Scoring, loss
+from falsum.scan.loss import loss
+from falsum.scan.scoring import Scoring
 from laws import worlds
 
 GRAPH = worlds.graph()
@@ -89,10 +90,10 @@ def test_any_blocking_is_the_same_loss_and_gradient(
         whole = worlds.value_and_gradients(parts, built, query, candidates, 4)
         for block, rows in ((1, 1), (2 * len(query), 96), (3 * len(query) * parts.model.dim, 200)):
             with monkeypatch.context() as patch:
-                patch.setattr(falsum.scan, "BLOCK", block)
-                patch.setattr(falsum.kernels.gathered, "ROWS_BYTES", rows)
-                patch.setattr(falsum.kernels.dot_softmax, "BLOCK", block % 5 + 1)
-                patch.setattr(falsum.kernels.dot_softmax, "KEPT_BYTES", rows)
+                patch.setattr(falsum.scan.loss, "BLOCK", block)
+                patch.setattr(falsum.scan.gathered, "ROWS_BYTES", rows)
+                patch.setattr(falsum.scan.dot_softmax, "BLOCK", block % 5 + 1)
+                patch.setattr(falsum.scan.dot_softmax, "KEPT_BYTES", rows)
                 worlds.same(whole, worlds.value_and_gradients(parts, built, query, candidates, 4))
 
 
@@ -159,7 +160,7 @@ def test_a_grouped_softmax_over_draws_is_the_sum_of_its_targets_or_an_error() ->
 def test_without_candidates_the_loss_is_finite_and_moves_no_candidate(
     objective: tuple[str, dict], sampled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(falsum.scan, "BLOCK", 1)
+    monkeypatch.setattr(falsum.scan.loss, "BLOCK", 1)
     built = worlds.make_objective(objective)
     parts = worlds.scoring("distmult", GRAPH)
     one, row = torch.tensor([0]), torch.tensor([0])
@@ -301,8 +302,8 @@ def test_noise_and_objective_meet_only_in_candidates() -> None:
 def test_the_fused_softmax_is_what_runs_for_inner_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards the laws above: dot models under noise "all" do exercise the fused path."""
     called = []
-    real = falsum.scan.dot_softmax
-    monkeypatch.setattr(falsum.scan, "dot_softmax", lambda *args, **more: called.append(1) or real(*args, **more))
+    real = falsum.scan.loss.dot_softmax
+    monkeypatch.setattr(falsum.scan.loss, "dot_softmax", lambda *args, **more: called.append(1) or real(*args, **more))
     query = questions(GRAPH, Side.TAIL, True)
     for name in MODELS:
         called.clear()

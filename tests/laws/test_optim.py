@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import oracle
-from falsum.optim import OPTIMIZERS, SCHEDULES, SGD, Adagrad, Adam, Constant, Linear, Optimizer, Plateau, Steps, Updater
+from falsum.rows.initialisers import INITIALISERS
 from falsum.seeds import derive, generator
-from falsum.table import INITIALIZERS
+from falsum.training.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Optimizer, Updater
+from falsum.training.schedules import SCHEDULES, Constant, Linear, Plateau, Steps
 
 OPTIMIZER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "adagrad": [{}, {"lr": 0.5, "initial": 0.1, "eps": 1e-3}],
@@ -180,11 +181,11 @@ def test_every_schedule_warms_up(name: str) -> None:
 # Initialisers and seeds
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("name", INITIALISERS)
 def test_initialisers_are_functions_of_the_seed(name: str) -> None:
     one, two, other = (torch.empty(50, 8) for _ in range(3))
     for weight, seed in ((one, 1), (two, 1), (other, 2)):
-        INITIALIZERS[name](weight, seed)
+        INITIALISERS[name](weight, seed)
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
 
@@ -201,14 +202,14 @@ def test_initialisers_are_functions_of_the_seed(name: str) -> None:
 def test_initialisers_have_the_moments_that_they_name(name: str, settings: dict, mean: float, std: float) -> None:
     """200,000 draws: the mean within 5 standard errors, the deviation within 2 %."""
     weight = torch.empty(2000, 100)
-    INITIALIZERS[name](weight, 0, **settings)
+    INITIALISERS[name](weight, 0, **settings)
     assert abs(float(weight.mean()) - mean) < 5 * std / math.sqrt(200_000)
     assert float(weight.std()) == pytest.approx(std, rel=0.02)
 
 
 def test_initialisers_agree_with_torch_on_bounds() -> None:
     ours, theirs = torch.empty(30, 20), torch.empty(30, 20)
-    INITIALIZERS["xavier_uniform"](ours, 0)
+    INITIALISERS["xavier_uniform"](ours, 0)
     nn.init.xavier_uniform_(theirs)
     bound = math.sqrt(6 / 50)
     assert bound * 0.98 < float(ours.abs().max()) <= bound

@@ -11,7 +11,7 @@ import oracle
 from falsum.graph.graph import BOTH_SIDES
 from falsum.models import MODELS
 from falsum.objectives.penalties import PENALTIES, TableLp
-from falsum.scan import factors
+from falsum.scan.loss import factors
 from laws import worlds
 
 GRAPHS = [worlds.graph(), worlds.graph().with_inverses()]

@@ -17,9 +17,10 @@ from falsum.models import MODELS
 from falsum.noise import NOISES, Noise
 from falsum.noise.base import Candidates
 from falsum.objectives import OBJECTIVES, Objective
-from falsum.scan import Scoring, loss
+from falsum.rows.table import Table
+from falsum.scan.loss import loss
+from falsum.scan.scoring import Scoring
 from falsum.seeds import generator
-from falsum.table import Table
 
 # The same examples everywhere: a law that fails does so for who broke it.
 settings.register_profile("steady", derandomize=True, deadline=None)

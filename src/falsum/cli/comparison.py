@@ -10,15 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from falsum.cli.console import GraphName, ReadOptions, Settings, app, fresh_folder, load_graph, out, read_options, show
+from falsum.cli.tables import frame_table
 from falsum.comparison import LOSSES, PRESETS, Comparison, Standing, Study, chosen_pairs, parse_budget, write_page
 from falsum.comparison.budget import UNITS
 from falsum.comparison.findings import METRICS, differences_frame, losses_frame, notes
 from falsum.comparison.losses import USUAL
 from falsum.comparison.study import FACTORS
-from falsum.recipe import parse_setting
+from falsum.recipe.text import parse_setting
 from falsum.report.page import missing_extra
-from falsum.run import Interrupted
-from falsum.tables import frame_table
+from falsum.run.run import Interrupted
 
 
 @app.command()

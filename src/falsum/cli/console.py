@@ -13,13 +13,13 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from falsum import tables
+from falsum.cli import tables
+from falsum.cli.tables import metrics_line
 from falsum.errors import UserError
+from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Graph, load
-from falsum.protocol import Evaluation
-from falsum.run import Run
-from falsum.tables import metrics_line
-from falsum.training import Record
+from falsum.run.run import Run
+from falsum.training.loop import Record
 
 app = typer.Typer(
     help="Complete knowledge graphs. Start with: falsum demo",

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from falsum import recipes, tables
+from falsum import recipes
+from falsum.cli import tables
 from falsum.cli.console import ReadOptions, app, load_graph, out, read_options, show
 from falsum.graph import GRAPHS, inspect, load
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from falsum import api, recipes, slices, tables
+from falsum import api, recipes
+from falsum.cli import tables
 from falsum.cli.console import (
     GraphName,
     ReadOptions,
@@ -22,12 +23,14 @@ from falsum.cli.console import (
     read_options,
     show,
 )
+from falsum.cli.tables import frame_table, protocol_line
 from falsum.errors import UserError
+from falsum.evaluation import slices
+from falsum.evaluation.protocol import PROTOCOLS
 from falsum.graph import load
-from falsum.protocol import PROTOCOLS
-from falsum.recipe import Recipe, parse_setting
-from falsum.run import Run
-from falsum.tables import frame_table, protocol_line
+from falsum.recipe.settings import Recipe
+from falsum.recipe.text import parse_setting
+from falsum.run.run import Run
 
 
 @app.command()

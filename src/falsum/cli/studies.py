@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from falsum.cli.console import Settings, app, err, evaluate_run, load_graph, out, show, train_run
+from falsum.cli.tables import frame_table
 from falsum.errors import UserError
-from falsum.protocol import Evaluation
-from falsum.recipe import parse_setting
+from falsum.evaluation.protocol import Evaluation
+from falsum.recipe.text import parse_setting
 from falsum.reproduce import EXPERIMENTS, Entry, Experiment, Task, experiment, finish, read, tasks
 from falsum.reproduce import status as shown
 from falsum.reproduce.runner import done
-from falsum.run import Interrupted, Run
-from falsum.tables import frame_table
-from falsum.training import Diverged
+from falsum.run.run import Interrupted, Run
+from falsum.training.loop import Diverged
 
 
 @app.command()

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from falsum.cli.console import app, load_graph, out, show
+from falsum.cli.tables import frame_table
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES
-from falsum.tables import frame_table
 from falsum.theory.shift import shift, single_answers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES
-from falsum.training import Job
+from falsum.training.job import Job
 
 # What may follow the number: the unit that it is counted in, and how many of that unit it is.
 UNITS: dict[str, tuple[str, float]] = {

@@ -13,8 +13,8 @@ import polars as pl
 from falsum.comparison.budget import Budget
 from falsum.comparison.intervals import Interval, loss_interval, query_intervals
 from falsum.comparison.losses import Pair
+from falsum.evaluation.metrics import HITS
 from falsum.files import write_json, write_text
-from falsum.metrics import HITS
 from falsum.report.summary import protocol_line
 
 METRICS = ("mrr", *(f"hits@{k}" for k in HITS))

@@ -15,8 +15,8 @@ from functools import cache
 import numpy as np
 import polars as pl
 
+from falsum.evaluation.metrics import HITS, Tie, with_rank
 from falsum.graph.graph import BOTH_SIDES
-from falsum.metrics import HITS, Tie, with_rank
 
 # Of the bootstrap: how many, and how many at a time.
 SAMPLES, CHUNK = 4000, 100

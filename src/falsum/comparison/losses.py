@@ -10,7 +10,8 @@ from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.models import MODELS
 from falsum.models.base import dot
-from falsum.recipe import Recipe, options, read
+from falsum.recipe.parts import options
+from falsum.recipe.settings import Recipe, read
 from falsum.recipes import recipe as named_recipe
 
 Parts = dict[str, dict[str, Any]]

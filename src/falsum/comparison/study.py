@@ -18,11 +18,12 @@ from falsum.comparison.losses import Pair, base_recipe, check, loss_recipe
 from falsum.errors import UserError
 from falsum.files import read_json
 from falsum.graph.graph import Graph
-from falsum.recipe import Recipe, assemble
+from falsum.recipe.assemble import assemble
+from falsum.recipe.settings import Recipe
 from falsum.report.summary import evaluated
-from falsum.run import Run
+from falsum.run.run import Run
 from falsum.seeds import derive
-from falsum.training import Diverged, Record, Trainer
+from falsum.training.loop import Diverged, Record, Trainer
 
 # Learning rates that are tried, as multiples of the recipe's, in this order.
 FACTORS = (1.0, 0.3, 3.0, 0.1, 10.0, 0.03, 30.0)

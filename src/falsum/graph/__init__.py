@@ -9,7 +9,10 @@ from typing import Literal
 
 from falsum.errors import UserError
 from falsum.graph.download import Progress, fetch
-from falsum.graph.files import name_and_suffix
+from falsum.graph.formats.bytes import name_and_suffix
+from falsum.graph.formats.parsed import Layout, Options
+from falsum.graph.formats.read import LEGAL, read_graph
+from falsum.graph.formats.write import write_triples
 from falsum.graph.graph import Answers, Graph, Pairs, Query, Side
 from falsum.graph.inspect import Inspection, inspect
 from falsum.graph.named import (
@@ -23,9 +26,6 @@ from falsum.graph.named import (
     find,
     known,
 )
-from falsum.graph.parsed import Layout, Options
-from falsum.graph.read import LEGAL, read_graph
-from falsum.graph.write import write_triples
 
 __all__ = [
     "GRAPHS",

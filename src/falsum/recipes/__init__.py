@@ -6,7 +6,7 @@ import difflib
 
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
-from falsum.recipe import Recipe
+from falsum.recipe.settings import Recipe
 from falsum.recipes import general, kamigaito2021
 
 GENERAL = {"default": general.default, "strong": general.strong}

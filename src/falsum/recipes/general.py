@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from falsum.graph.graph import Graph
-from falsum.recipe import Recipe, read
+from falsum.recipe.settings import Recipe, read
 
 
 def default(graph: Graph) -> Recipe:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from falsum.evaluation.metrics import with_rank
 from falsum.graph.graph import Graph
-from falsum.metrics import with_rank
-from falsum.run import Run
+from falsum.run.run import Run
 
 # (what the filtered rank says, lowest, highest): each band gives some examples, so that none shows only successes.
 RANK_BANDS = (("found first", 1, 1), ("among the first ten", 1.5, 10), ("further down", 10.5, np.inf))

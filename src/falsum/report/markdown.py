@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from falsum.metrics import HITS
+from falsum.evaluation.metrics import HITS
 from falsum.report.summary import HASH_LENGTH, Summary, protocol_line, summarize
-from falsum.run import Run
+from falsum.run.run import Run
 
 METRICS = ("mrr", *(f"hits@{k}" for k in HITS), "mr")
 TEXT_COLUMNS = ("run", "graph", "model", "loss", "noise")

@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from falsum import slices
 from falsum.errors import UserError
+from falsum.evaluation import slices
+from falsum.evaluation.metrics import bootstrap, metrics, with_rank
 from falsum.files import read_json, write_text
-from falsum.metrics import bootstrap, metrics, with_rank
 from falsum.report.charts import Chart, DotChart, curves, hits_curve, svg
 from falsum.report.examples import Example, examples
 from falsum.report.summary import Summary, evaluated, protocol_facts, recipe_facts, summarize
-from falsum.run import Run
+from falsum.run.run import Run
 
 EXTRAS = ("jinja2", "matplotlib")
 NAMES = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@10", "mr": "MR", "amri": "AMRI"}

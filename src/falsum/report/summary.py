@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from falsum.files import read_json
-from falsum.recipe import Pretraining, Recipe
-from falsum.run import Run
+from falsum.recipe.settings import Pretraining, Recipe
+from falsum.run.run import Run
 
 HASH_LENGTH = 12
 

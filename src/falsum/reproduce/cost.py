@@ -11,11 +11,13 @@ from falsum.files import read_json
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models.base import dot
 from falsum.noise import All
-from falsum.optim import Adam
-from falsum.process import environment
-from falsum.recipe import Recipe, build, pick_device
+from falsum.recipe.assemble import pick_device
+from falsum.recipe.parts import build
+from falsum.recipe.settings import Recipe
 from falsum.reproduce.ledger import Entry
-from falsum.run import Run
+from falsum.run.machine import environment
+from falsum.run.run import Run
+from falsum.training.optimizers import Adam
 
 # Seconds on one thread of a processor with fast bfloat16 (AMD EPYC, 2025); twice as long or half as long is likely.
 PER_FUSED_SCORE = 5e-9

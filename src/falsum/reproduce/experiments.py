@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from falsum.errors import UserError
-from falsum.recipe import Recipe
+from falsum.recipe.settings import Recipe
 from falsum.recipes import kamigaito2021
 
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10")

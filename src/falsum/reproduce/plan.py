@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from falsum.errors import UserError
-from falsum.recipe import FAMILIES, Recipe, options
+from falsum.recipe.parts import FAMILIES, options
+from falsum.recipe.settings import Recipe
 from falsum.reproduce.experiments import Cell, Experiment
-from falsum.run import Run
+from falsum.run.run import Run
 
 # Settings of a chain that its source has no use for start like this.
 PRETRAINING = "pretraining."

@@ -6,14 +6,14 @@ import datetime
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from falsum.evaluation.protocol import Evaluation
 from falsum.files import read_json
 from falsum.graph import Graph, load
-from falsum.process import commit
-from falsum.protocol import Evaluation
 from falsum.reproduce.experiments import Experiment, experiment, verdict
 from falsum.reproduce.ledger import Entry, append, best_valid, find, read
 from falsum.reproduce.plan import Task, fingerprint
-from falsum.run import Run
+from falsum.run.machine import commit
+from falsum.run.run import Run
 
 
 def _train(run: Run) -> None:

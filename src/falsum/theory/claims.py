@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from falsum.graph.weighting import BackwardCorrection, Equal, Weighting
 from falsum.noise import All, Expected, Noise
 from falsum.objectives.base import Objective
 from falsum.objectives.logistic import NegativeSampling, SelfAdversarial
 from falsum.objectives.softmax import SoftmaxCrossEntropy
 from falsum.theory import distributions
 from falsum.theory.tabular import graph_of, over_every_draw, problem, solve
-from falsum.weighting import BackwardCorrection, Equal, Weighting
 
 # Two queries over six answers. The first has shares .40 .25 .15 .10 .07 .03; the second makes the frequencies of the
 # answers .05 .10 .30 .25 .20 .10.

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from falsum.errors import UserError
 from falsum.graph.graph import Graph, Query, Side
+from falsum.graph.weighting import Equal, Weighting
 from falsum.models.bilinear import RESCAL
 from falsum.noise import Candidates, Draw, Noise
 from falsum.objectives import Objective
-from falsum.scan import Scoring, loss
-from falsum.table import Table
-from falsum.weighting import Equal, Weighting
+from falsum.rows.table import Table
+from falsum.scan.loss import loss
+from falsum.scan.scoring import Scoring
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from falsum.recipe import Recipe, read
+from falsum.recipe.settings import Recipe, read
 from falsum.recipes.kamigaito2021.settings import FB, SETTINGS, STOPS, WN, Kind, Penalty, Settings, Stop
 
 GRAPHS = (FB, WN)

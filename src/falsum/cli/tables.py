@@ -1,0 +1,100 @@
+"""What the command line shows, as rich tables and lines of text; nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from falsum.evaluation.metrics import Tie, bootstrap
+from falsum.evaluation.protocol import Evaluation
+from falsum.graph import Inspection
+
+
+def frame_table(frame: pl.DataFrame, title: str = "") -> Table:
+    """A frame as a table; labels are shown as they are."""
+    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
+    for name, dtype in frame.schema.items():
+        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*(Text(_cell(value)) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def metrics_line(metrics: dict[str, float]) -> str:
+    """Metrics on one line."""
+    return "  ".join(f"{name} {value:.4f}" if name != "mr" else f"mr {value:.0f}" for name, value in metrics.items())
+
+
+def protocol_line(card: dict[str, Any]) -> str:
+    """A protocol card as one sentence."""
+    filters = "+".join(card["filter_splits"]) or "nothing (raw)"
+    return (
+        f"protocol {card['name']}: {card['triples']:,} triples, sides {'+'.join(card['sides'])}, candidates "
+        f"{card['candidates']}, filtered by {filters}, ties {card['tie']}, unseen entities {card['unseen']}, "
+        f"graph sha256 {card['graph_sha256'][:12]}"
+    )
+
+
+def evaluation(result: Evaluation, *, intervals: bool = False) -> Iterator[RenderableType]:
+    """Metrics under each tie rule, bootstrap intervals on request, and the protocol that they stand on."""
+    ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
+    rows = [{"ties": tie, **result.metrics(tie)} for tie in ties]
+    yield frame_table(pl.DataFrame(rows), title=f"{result.card['graph']} / {result.card['split']}")
+    if intervals:
+        bounds = bootstrap(result.frame)
+        yield Text("95 % bootstrap: " + "  ".join(f"{k} [{a:.4f}, {b:.4f}]" for k, (a, b) in bounds.items()))
+    yield Text(protocol_line(result.card))
+
+
+def side_by_side(ours: Evaluation, theirs: Evaluation) -> Table:
+    """The metrics of two protocols on the same weights, and their differences."""
+    a, b, name = ours.metrics(), theirs.metrics(), theirs.card["name"]
+    rows = [{"metric": k, ours.card["name"]: a[k], name: b[k], "difference": b[k] - a[k]} for k in a]
+    return frame_table(pl.DataFrame(rows), title=f"the same weights under {name}")
+
+
+def inspection(found: Inspection) -> Iterator[RenderableType]:
+    """An inspection as tables."""
+    yield Text(f"{found.num_entities:,} entities, {found.num_relations:,} relations, sha256 {found.sha256[:16]}")
+    splits = [
+        {
+            "split": split,
+            "triples": count,
+            "duplicates": found.duplicates[split],
+            "unseen entities": found.unseen_entities.get(split, 0),
+            "triples with them": found.unseen_triples.get(split, 0),
+            "revealed by train": found.revealed.get(split, 0),
+        }
+        for split, count in found.triples.items()
+    ]
+    yield frame_table(pl.DataFrame(splits))
+    for (one, other), count in found.overlaps.items():
+        if count:
+            yield Text(f"{count:,} triples are in both {one} and {other}", style="yellow")
+    unused = f"{found.unused_entities:,} entities and {found.unused_relations:,} relations in no triple"
+    yield Text(f"{found.loops:,} loops, {unused}")
+    relations = [
+        (r.label, r.train, r.tails_per_head, r.heads_per_tail, r.cardinality)
+        for r in sorted(found.relations, key=lambda r: -r.train)[:40]
+    ]
+    if relations:
+        names = ["relation", "train", "tails/head", "heads/tail", "class"]
+        yield frame_table(pl.DataFrame(relations, schema=names, orient="row"), title="relations (at most 40)")
+    pairs = [(p.first, p.second, p.kind, p.shared, p.share_first, p.share_second) for p in found.pairs]
+    if pairs:
+        names = ["first", "second", "kind", "shared", "of first", "of second"]
+        title = "relations that say nearly the same (test leakage)"
+        yield frame_table(pl.DataFrame(pairs, schema=names, orient="row"), title=title)

@@ -1,0 +1,1 @@
+"""Answers by label from a trained model."""

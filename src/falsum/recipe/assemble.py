@@ -1,0 +1,106 @@
+"""Every part of a recipe built on a graph: a Job."""
+
+from __future__ import annotations
+
+import torch
+
+from falsum.errors import UserError
+from falsum.graph.graph import Graph
+from falsum.models import ScoreModel
+from falsum.models.base import dot
+from falsum.noise import All
+from falsum.objectives.penalties import Dura, TableLp
+from falsum.recipe.parts import build
+from falsum.recipe.settings import Recipe
+from falsum.rows.initialisers import INITIALISERS
+from falsum.rows.table import Table
+from falsum.scan.scoring import Scoring
+from falsum.seeds import derive
+from falsum.training.job import Job, Validation
+from falsum.training.optimizers import Adam
+
+
+def assemble(recipe: Recipe, graph: Graph) -> Job:
+    """Every part of the recipe built on `graph`, tables initialised from the recipe's seed.
+
+    Raises UserError when parts cannot mean anything together.
+    """
+    device = pick_device(recipe.train.device)
+    graph = graph.with_inverses() if recipe.train.inverses else graph
+    model: ScoreModel = build("model", recipe.model)
+    entities, relations = Table(graph.num_entities, model.dim), Table(graph.num_relations, model.relation_width)
+    initialise(recipe, entities, relations, model)
+    objective, noise = build("objective", recipe.objective), build("noise", recipe.noise)
+    penalties = [build("penalty", part) for part in recipe.penalty]
+    optimizer = build("optimizer", recipe.optimizer)
+    if any(isinstance(p, Dura) for p in penalties) and model.compare is not dot:
+        raise UserError(
+            f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
+        )
+    lazy = not isinstance(optimizer, Adam) or optimizer.lazy
+    everywhere = isinstance(noise, All) or any(isinstance(p, TableLp) for p in penalties)
+    grouped = objective.rows == "grouped" or (objective.rows == "either" and noise.groups and recipe.train.grouped)
+    try:
+        draw = noise.bind(graph, device)
+    except ValueError as error:
+        raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
+    return Job(
+        graph=graph,
+        scoring=Scoring(
+            entities.to(device),
+            relations.to(device),
+            model.to(device),
+            recipe.dropout.entity,
+            recipe.dropout.relation,
+            pick_dtype(recipe.train.precision, device),
+        ),
+        objective=objective,
+        weighting=build("weighting", recipe.weighting),
+        draw=draw,
+        grouped=grouped,
+        joined=graph.has_inverses and noise.groups,
+        penalties=penalties,
+        optimizer=optimizer,
+        row_wise=frozenset() if everywhere or not lazy else frozenset({"entities", "relations"}),
+        schedule=build("schedule", recipe.schedule),
+        validation=Validation(**recipe.validation.model_dump()),
+        epochs=recipe.train.epochs,
+        seconds=recipe.train.seconds,
+        batch_size=recipe.train.batch_size,
+        seed=recipe.train.seed,
+    )
+
+
+@torch.no_grad()
+def initialise(recipe: Recipe, entities: Table, relations: Table, model: ScoreModel) -> None:
+    """Fill the tables and the model's matrices; norms and biases keep torch's defaults."""
+    seed = recipe.train.seed
+    matrices = {f"parameters.{name}": p for name, p in model.named_parameters() if p.dim() > 1}
+    for key, weight in {"entity": entities.weight, "relation": relations.weight, **matrices}.items():
+        part = getattr(recipe.init, key.split(".")[0])
+        settings = {k: v for k, v in part.items() if k != "name"}
+        INITIALISERS[part["name"]](weight, derive(seed, "init", key), **settings)
+
+
+def pick_device(device: str) -> torch.device:
+    """ "auto" is CUDA where there is one, else the CPU. Raises UserError for a device that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        probe = torch.zeros(1, device=device)
+        probe.item()  # "meta" fails here
+        return probe.device
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"Device {device!r} cannot be used: {why}. Try train.device=cpu.") from None
+
+
+def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of inner products. "auto" is bfloat16 where the hardware multiplies it faster than fp32."""
+    if precision == "auto":
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32

@@ -1,0 +1,68 @@
+"""Inner products with each query's own candidates, picked from the products with all entities.
+
+Gathering a row moves its bytes through memory for one product. Where the draws of a batch are many, one matrix product
+with the whole table and a pick from it is several times as fast, and dropout masks each entity once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from falsum.kernels.dropout import dropout
+from falsum.rows.table import gradient
+
+# How many products a matrix multiplication makes in the time in which one row is gathered, gradient included: measured
+# by bench/draws.py.
+PRODUCTS_PER_ROW = {torch.bfloat16: 192, torch.float32: 64}
+# Bytes of products at a time.
+BLOCK_BYTES = 1 << 26
+
+
+def pays(num_entities: int, own: int, dtype: torch.dtype) -> bool:
+    """Whether to score all entities rather than gather `own` rows for each query."""
+    return num_entities <= PRODUCTS_PER_ROW.get(dtype, 0) * own
+
+
+class _Picked(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, weight: Tensor, ids: Tensor, rate: float, seed: int, dtype: torch.dtype
+    ) -> Tensor:
+        everyone = torch.arange(len(weight), device=weight.device)
+        table = dropout(weight.detach(), everyone, rate, seed).to(dtype)
+        turns = zip(*_turns(query, ids, len(weight)), strict=True)
+        scores = torch.cat([(q.to(dtype) @ table.T).gather(1, own) for q, own in turns])
+        ctx.weight, ctx.rate, ctx.seed = weight, rate, seed
+        ctx.save_for_backward(query, ids, table, everyone)
+        return scores.to(query.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        query, ids, table, everyone = ctx.saved_tensors
+        into = torch.zeros(table.shape, dtype=query.dtype, device=table.device)
+        by_query = []
+        queries, owns = _turns(query, ids, len(table))
+        for q, own, grad in zip(queries, owns, grads[0].split([len(q) for q in queries]), strict=True):
+            spread = torch.zeros(len(q), len(table), dtype=grad.dtype, device=grad.device).scatter_add_(1, own, grad)
+            spread = spread.to(table.dtype)
+            by_query.append((spread @ table).to(query.dtype))
+            into += spread.T @ q.to(table.dtype)
+        gradient(ctx.weight).add_(dropout(into, everyone, ctx.rate, ctx.seed))
+        return torch.cat(by_query), None, None, None, None, None
+
+
+def _turns(query: Tensor, ids: Tensor, num_entities: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    size = max(1, BLOCK_BYTES // (num_entities * 4))
+    return query.split(size), ids.split(size)
+
+
+def picked_scores(query: Tensor, weight: Tensor, ids: Tensor, rate: float, seed: int, dtype: torch.dtype) -> Tensor:
+    """(b, n): query (b, w) times the rows ids (b, n) of weight (E, w), dropout at `rate` on the rows.
+
+    Products are made in dtype, the scores have the dtype of query. The gradient of weight is added to weight.grad, for
+    all of its rows: of those that were not drawn it is 0.
+    """
+    return _Picked.apply(query, weight, ids, rate, seed, dtype)
