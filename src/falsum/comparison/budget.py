@@ -76,10 +76,8 @@ def parse_budget(text: str) -> Budget:
 def epoch_cost(job: Job) -> Cost:
     """What an epoch of a job takes: equal queries that share a row are scored once."""
     triples = job.graph.splits["train"]
-    device = job.scoring.entities.weight.device
     scores = 0
     for side in BOTH_SIDES:
-        queries = job.graph.queries(triples, side, grouped=job.grouped).to(device)
-        ids = job.draw(queries.select(queries.row[:1]), 0).ids
-        scores += len(queries) * (len(ids) if isinstance(ids, range) else ids.shape[1]) + len(triples)
+        queries = job.graph.queries(triples, side, grouped=job.grouped)
+        scores += len(queries) * job.sampler.num(queries) + len(triples)
     return Cost(-(-len(triples) // job.batch_size), scores)

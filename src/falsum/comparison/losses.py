@@ -9,7 +9,6 @@ from typing import Any
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.models import MODELS
-from falsum.models.base import dot
 from falsum.recipe.parts import options
 from falsum.recipe.settings import Recipe, read
 from falsum.recipes import recipe as named_recipe
@@ -121,7 +120,7 @@ def parts(loss: str, model: str, graph: Graph) -> Parts:
     found = {family: dict(part) for family, part in LOSSES[loss].items()}
     if _has(found, "noise.num"):
         found["noise"]["num"] = max(1, min(256, graph.num_entities // 4))
-    if _has(found, "objective.offset") and MODELS[model].compare is not dot:
+    if _has(found, "objective.offset") and not MODELS[model].compare.linear:
         found["objective"]["offset"] = OFFSET
     return found
 

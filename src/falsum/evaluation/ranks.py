@@ -1,8 +1,8 @@
-"""Filtered ranks of known answers among all entities, exactly, in bounded memory."""
+"""Filtered ranks of known answers among all entities, exactly, in bounded memory: a scan whose summary is counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,16 +11,20 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from falsum.errors import UserError
-from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Query, Side
+from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Pairs, Query, Side
 from falsum.kernels.compiled import fused
-from falsum.models.base import Compare, dot
-from falsum.scan.loss import block_size, scores_of
-from falsum.scan.scoring import Scoring, encode, gather
+from falsum.noise.base import Candidates
+from falsum.objectives.summaries import State, Sums
+from falsum.scan.paths import within
+from falsum.scan.scoring import Asked, Scoring, block_size, scores_of
 
 # Bytes of one block of (queries x entities) fp32 scores.
 BUDGET = 1 << 27
+# Queries for which it pays to read the table once more. Fewer fit against all entities of a large graph: then entities
+# come in blocks, twice, first for the answers' scores and then for the counts.
+QUERIES = 256
 # Matrix products treat the last columns of a ragged matrix by other code, which rounds in another order: identical
-# entities there would score differently. Tables are padded to a multiple of this many rows.
+# entities there would score differently. Blocks are padded to a multiple of this many rows.
 TILE = 64
 
 
@@ -34,6 +38,24 @@ class Ranks:
     """
 
     frame: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Counts(Sums):
+    """(greater, equal): how many scores of query row[i] lie above the answer i, and within its tie.
+
+    low, high: (t,) the ends of the tie. Scores that must not be counted are -inf.
+    """
+
+    row: Tensor
+    low: Tensor
+    high: Tensor
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        # As many targets at a time as queries: without a compiler each gets a copy of its query's scores.
+        parts = zip(*(x.split(max(1, len(scores))) for x in (self.row, self.low, self.high)), strict=True)
+        counts = [_count_fused(scores, *part) for part in parts]
+        return tuple(torch.cat(each) for each in zip(*counts, strict=True))
 
 
 def rank(
@@ -56,19 +78,17 @@ def rank(
 
     Raises UserError when a score is not finite, or when all candidates of every query score the same.
     """
-    device = scoring.entities.weight.device
+    device = scoring.device
     masked = unseen(graph).to(device) if seen_only else None
     frames = []
     done = 0
-    table = candidate_table(scoring)
     for side in sides:
         answers = graph.answers(filter_splits, side).to(device)
         query = graph.queries(triples, side, grouped=True).to(device)
-        size = max(1, budget // (4 * graph.num_entities))
         blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.no_grad():
-            for rows in torch.arange(len(query), device=device).split(size):
-                counts = _rank_block(scoring, table, query.select(rows), answers, masked, tolerance)
+            for rows in torch.arange(len(query), device=device).split(max(QUERIES, budget // (4 * graph.num_entities))):
+                counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance, budget)
                 blocks.append(counts)
                 done += len(counts[0])
                 progress(done)
@@ -92,60 +112,94 @@ def _frame(graph: Graph, query: Query, side: Side, greater: Tensor, equal: Tenso
     return frame.with_columns(side=pl.lit(side.value))
 
 
-def candidate_table(scoring: Scoring) -> Tensor:
-    """The entity table as `score_matrix` wants it: in whole tiles for inner products. A copy where E is ragged."""
-    weight = scoring.entities.weight.detach()
-    ragged = -len(weight) % TILE if scoring.model.compare is dot else 0
-    return pad(weight, (0, 0, 0, ragged)) if ragged else weight
+def score_blocks(asked: Asked, size: int) -> Iterator[tuple[int, Tensor]]:
+    """(first entity, (b, n) fp32 scores), over all entities in blocks of about `size`. Needs evaluation mode.
+
+    Equal rows score equally in every place: all blocks of inner products have the same number of whole tiles.
+    """
+    if asked.compare.linear:
+        size = -(-asked.rows.num // -(-asked.rows.num // size))
+        size += -size % TILE
+    for ids, rows in asked.rows.blocks(size):
+        if asked.compare.linear:
+            filled = rows if len(ids) == size else pad(rows, (0, 0, 0, size - len(ids)))
+            yield int(ids[0]), scores_of(asked.compare, asked.vector, filled, rows.dtype)[:, : len(ids)]
+        else:  # what differences take decides how many rows come at a time
+            turns = rows.split(block_size(asked.compare, asked.vector), -2)
+            yield (
+                int(ids[0]),
+                torch.cat([scores_of(asked.compare, asked.vector, turn, rows.dtype) for turn in turns], 1),
+            )
 
 
-def score_matrix(scoring: Scoring, table: Tensor, query: Query) -> Tensor:
-    """(b, E) scores of all entities: for ranking and answers. table: of `candidate_table`. Needs eval mode."""
-    vector = encode(scoring, query, gather(scoring, query), 0)
-    compare: Compare = scoring.model.compare
-    if compare is dot:
-        return dot(vector, table)[:, : len(scoring.entities.weight)]
-    size = block_size(compare, vector)
-    return torch.cat([scores_of(compare, vector, rows, table.dtype) for rows in table.split(size)], 1)
+def score_matrix(scoring: Scoring, query: Query) -> Tensor:
+    """(b, E) fp32 scores of all entities, as `rank` sees them. Needs evaluation mode."""
+    everyone = range(scoring.entities.num)
+    asked = scoring.ask(query, Candidates(everyone), 0)
+    return torch.cat([scores for _, scores in score_blocks(asked, len(everyone))], 1)
 
 
 def _rank_block(
     scoring: Scoring,
-    table: Tensor,
     query: Query,
     answers: Answers,
     masked: Tensor | None,
     tolerance: tuple[float, float],
+    budget: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(greater, equal, rivals), each (t,), of the targets of a few queries."""
-    scores = score_matrix(scoring, table, query)
-    # The answer's score is read from the matrix of its rivals: another operation would differ in the last bits.
-    positive = scores[query.row, query.target]
-    finite = torch.isfinite(scores.sum(1)).all() if scores.numel() else True
-    if not finite:
-        raise UserError(
-            "The model gives scores that are not finite (NaN or infinity), so ranks would mean nothing. Training "
-            "diverged: lower the learning rate, and take an earlier checkpoint."
-        )
+    num = scoring.entities.num
+    asked = scoring.ask(query, Candidates(range(num)), 0)
+    size = max(1, budget // (4 * len(query)))
+    kept = list(score_blocks(asked, size)) if size >= num else None
+
+    def blocks() -> Iterator[tuple[int, Tensor]]:
+        return iter(kept) if kept is not None else score_blocks(asked, size)
+
+    # The answer's score is read from the products of its rivals: another operation would differ in the last bits.
+    positive = _picked(query, blocks())
     slack = tolerance[1] + tolerance[0] * positive.abs()
-    low, high = positive - slack, positive + slack
-    if masked is not None:
-        scores[:, masked] = -torch.inf
-    # As many targets at a time as queries: without a compiler each gets a copy of its query's scores.
-    parts = zip(*(x.split(max(1, len(query))) for x in (query.row, low, high)), strict=True)
-    above, within = (torch.cat(counts) for counts in zip(*(_count_fused(scores, *p) for p in parts), strict=True))
-    everyone = scores.shape[1] - (0 if masked is None else int(masked.sum()))
+    counts = Counts(query.row, positive - slack, positive + slack)
     known = answers.of(query.anchor[query.row], query.relation[query.row])
     other = known.entity != query.target[known.row]
-    row, entity = known.row[other], known.entity[other]
-    value = scores[query.row[row], entity]
-    not_rival = value > -torch.inf
-    above = above - _tally(value > high[row], row, len(above))
-    within = within - _tally((value >= low[row]) & (value <= high[row]), row, len(above))
-    rivals = everyone - _tally(not_rival, row, len(above))
+    known = Pairs(known.row[other], known.entity[other])
+    state: State | None = None
+    rivals = torch.zeros_like(query.target)
+    for start, scores in blocks():
+        stop = start + scores.shape[1]
+        if masked is not None:
+            scores[:, masked[start:stop]] = -torch.inf
+        part = counts.fold(scores, positive)
+        not_rivals = _of_known(within(known, start, stop), query.row, scores, counts)
+        part = (part[0] - not_rivals[0], part[1] - not_rivals[1])
+        rivals += scores.shape[1] - (0 if masked is None else int(masked[start:stop].sum())) - not_rivals[2]
+        state = part if state is None else counts.merge(state, part)
+    assert state is not None
     # The answer ties with itself, unless it is an unseen entity and was masked with the others.
-    itself = (scores[query.row, query.target] > -torch.inf).long()
-    return above, within - itself, rivals - itself
+    itself = torch.ones_like(rivals) if masked is None else (~masked[query.target]).long()
+    return state[0], state[1] - itself, rivals - itself
+
+
+def _picked(query: Query, blocks: Iterable[tuple[int, Tensor]]) -> Tensor:
+    """(t,) scores of the targets, read from blocks of their queries' scores. Raises UserError for a non-finite score."""
+    positive = torch.zeros(len(query.target), device=query.target.device)
+    for start, scores in blocks:
+        if scores.numel() and not torch.isfinite(scores.sum(1)).all():
+            raise UserError(
+                "The model gives scores that are not finite (NaN or infinity), so ranks would mean nothing. Training "
+                "diverged: lower the learning rate, and take an earlier checkpoint."
+            )
+        positive = positive.to(scores.dtype)
+        inside = ((query.target >= start) & (query.target < start + scores.shape[1])).nonzero().flatten()
+        positive[inside] = scores[query.row[inside], query.target[inside] - start]
+    return positive
+
+
+def _of_known(known: Pairs, row: Tensor, scores: Tensor, counts: Counts) -> tuple[Tensor, Tensor, Tensor]:
+    """(above, within the tie, counted at all), each (t,): how many known other answers of each target were counted."""
+    value, of, num = scores[row[known.row], known.entity], known.row, len(row)
+    above, tied = value > counts.high[of], (value >= counts.low[of]) & (value <= counts.high[of])
+    return _tally(above, of, num), _tally(tied, of, num), _tally(value > -torch.inf, of, num)
 
 
 def _count(scores: Tensor, row: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,20 +7,13 @@ slower, because it splits and joins the halves of complex rows element by elemen
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import torch
 from torch import Tensor
 
+from falsum.kernels.compare import Compare, Gradient, Score
 from falsum.kernels.compiled import fused
 
 # Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
 TINY = 1e-30
-
-Score = Callable[[Tensor, Tensor], Tensor]
-Gradient = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def _gap(query: Tensor, rows: Tensor) -> Tensor:
@@ -76,29 +69,16 @@ def _complex_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -
     return (grad[..., None, None] * gap / size).sum(-4).flatten(-2)
 
 
-@dataclass(frozen=True)
-class Distance:
-    """A negated distance and its gradients, compiled where that pays.
-
-    score: (..., m, v), (..., n, v) -> (..., m, n). by_query, by_rows: (grad, score, query, rows) -> their shapes. The
-    gathered forms take (table (E, v), ids (..., n)) instead of rows and never build table[ids]; they pay where each
-    query has rows of its own.
-    """
-
-    score: Score
-    by_query: Gradient
-    by_rows: Gradient
-    gathered_score: Callable[[Tensor, Tensor, Tensor], Tensor]
-    gathered_by_rows: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-def _distance(score: Score, by_query: Gradient, by_rows: Gradient) -> Distance:
-    return Distance(
+def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient) -> Compare:
+    """A negated distance, compiled where that pays, also with each query's own rows gathered inside the loop."""
+    return Compare(
+        name,
         fused(score, work=_score_work),
-        fused(by_query, work=_gradient_work),
-        fused(by_rows, work=_gradient_work),
-        fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, table, ids: q.numel() * ids.shape[-1]),
-        fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
+        by_query=fused(by_query, work=_gradient_work),
+        by_rows=fused(by_rows, work=_gradient_work),
+        translates=True,
+        own_score=fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, _, ids: q.numel() * ids.shape[-1]),
+        own_by_rows=fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
     )
 
 
@@ -110,44 +90,9 @@ def _gradient_work(grad: Tensor, score: Tensor, query: Tensor, *rest: Tensor) ->
     return grad.numel() * query.shape[-1]
 
 
-MANHATTAN = _distance(_manhattan, _manhattan_by_query, _manhattan_by_rows)
-EUCLIDEAN = _distance(_euclidean, _euclidean_by_query, _euclidean_by_rows)
-COMPLEX = _distance(_complex, _complex_by_query, _complex_by_rows)
-
-
-class _Compare(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, rows: Tensor, distance: Distance) -> Tensor:
-        score = distance.score(query, rows)
-        ctx.save_for_backward(query, rows, score)
-        ctx.distance = distance
-        return score
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        query, rows, score = ctx.saved_tensors
-        by_query = ctx.distance.by_query(grads[0], score, query, rows) if ctx.needs_input_grad[0] else None
-        by_rows = ctx.distance.by_rows(grads[0], score, query, rows) if ctx.needs_input_grad[1] else None
-        return by_query, by_rows, None
-
-
-def manhattan(query: Tensor, rows: Tensor) -> Tensor:
-    """-||q - e||_1: (..., m, v), (..., n, v) -> (..., m, n)."""
-    return _Compare.apply(query, rows, MANHATTAN)
-
-
-def euclidean(query: Tensor, rows: Tensor) -> Tensor:
-    """-||q - e||_2, from differences: exact where the expanded square would cancel."""
-    return _Compare.apply(query, rows, EUCLIDEAN)
-
-
-def complex_manhattan(query: Tensor, rows: Tensor) -> Tensor:
-    """-sum_k |q_k - e_k| over complex numbers stored as [real | imaginary]."""
-    return _Compare.apply(query, rows, COMPLEX)
-
-
-DISTANCES: dict[Callable[[Tensor, Tensor], Tensor], Distance] = {
-    manhattan: MANHATTAN,
-    euclidean: EUCLIDEAN,
-    complex_manhattan: COMPLEX,
-}
+# -||q - e||_1.
+MANHATTAN = _distance("manhattan", _manhattan, _manhattan_by_query, _manhattan_by_rows)
+# -||q - e||_2, from differences: exact where the expanded square would cancel.
+EUCLIDEAN = _distance("euclidean", _euclidean, _euclidean_by_query, _euclidean_by_rows)
+# -sum_k |q_k - e_k| over complex numbers stored as [real | imaginary].
+COMPLEX_MANHATTAN = _distance("complex manhattan", _complex, _complex_by_query, _complex_by_rows)

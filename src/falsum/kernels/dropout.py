@@ -16,28 +16,39 @@ from falsum.kernels.compiled import fused, largest
 
 def keep_mask(ids: Tensor, width: int, rate: float, seed: int) -> Tensor:
     """(n, width) bool, True where kept. ids: (n,) int64 row identities; rate in [0, 1)."""
-    return _keep(ids.to(torch.int32), *_key(rate, seed, ids.device), torch.empty(0, width, device=ids.device))
+    return mask_of(ids.to(torch.int32), *mask_key(rate, seed, ids.device), torch.empty(0, width, device=ids.device))
 
 
-def _key(rate: float, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def mask_key(rate: float, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
     # As tensors: a Python number would be compiled into the kernel and recompiled at every step.
     low = torch.tensor(seed & 0x7FFFFFFF, dtype=torch.int32, device=device)
     return low, torch.tensor(round(rate * 65536), dtype=torch.int32, device=device)
 
 
-def _keep(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
-    """Two rounds of a 32-bit multiply-xorshift finaliser (the lowbias32 construction) on (seed, id) then column."""
+def mask_of(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
+    """(n, w) bool, w that of like: the arguments of `mask_key` are tensors, as compiled code wants them."""
     column = torch.arange(like.shape[1], dtype=torch.int32, device=ids.device)
     x = (ids * -1640531527 + seed)[:, None] + column[None, :] * -1028477387
+    return (_scrambled(x) & 0xFFFF) >= threshold
+
+
+def _scrambled(x: Tensor) -> Tensor:
+    """Two rounds of a 32-bit multiply-xorshift finaliser (the lowbias32 construction)."""
     x = (x ^ ((x >> 16) & 0xFFFF)) * 0x21F0AAAD
     x = (x ^ ((x >> 15) & 0x1FFFF)) * -749064809
-    x = x ^ ((x >> 15) & 0x1FFFF)
-    return (x & 0xFFFF) >= threshold
+    return x ^ ((x >> 15) & 0x1FFFF)
 
 
-def _masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
+def uniform_of(ids: Tensor, seed: int) -> Tensor:
+    """fp32 in (0, 1), one number per id, of the same hash: a pure function of (seed, id)."""
+    low = torch.tensor(seed & 0x7FFFFFFF, dtype=torch.int32, device=ids.device)
+    bits = _scrambled(_scrambled(ids.to(torch.int32) * -1640531527 + low) + low) & 0x7FFFFF
+    return (bits.float() + 0.5) / (1 << 23)
+
+
+def masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
     # A product: torch.where with a number is four times slower where nothing fuses it.
-    return rows * (_keep(ids, seed, threshold, rows).to(rows.dtype) * scale)
+    return rows * (mask_of(ids, seed, threshold, rows).to(rows.dtype) * scale)
 
 
 def mask_work(*args: Any) -> int:
@@ -45,19 +56,19 @@ def mask_work(*args: Any) -> int:
     return 64 * largest(*args)
 
 
-_masked_fused = fused(_masked, work=mask_work)
+masked_fused = fused(masked, work=mask_work)
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:
         scale = torch.tensor(1 / (1 - rate), dtype=rows.dtype, device=rows.device)
-        ctx.key = (ids.to(torch.int32), *_key(rate, seed, rows.device), scale)
-        return _masked_fused(rows, *ctx.key)
+        ctx.key = (ids.to(torch.int32), *mask_key(rate, seed, rows.device), scale)
+        return masked_fused(rows, *ctx.key)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        return _masked_fused(grads[0], *ctx.key), None, None, None
+        return masked_fused(grads[0], *ctx.key), None, None, None
 
 
 def dropout(rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:

@@ -3,6 +3,7 @@
 from falsum.models.base import Relations, ScoreModel
 from falsum.models.bilinear import CP, RESCAL, ComplEx, DistMult, TuckER, Tucker3
 from falsum.models.distance import RotatE, TransE, TransEL2
+from falsum.models.projected import TransD, TransH
 
 MODELS: dict[str, type[ScoreModel]] = {
     "distmult": DistMult,
@@ -14,6 +15,8 @@ MODELS: dict[str, type[ScoreModel]] = {
     "transe": TransE,
     "transe-l2": TransEL2,
     "rotate": RotatE,
+    "transh": TransH,
+    "transd": TransD,
 }
 
 __all__ = ["MODELS", "Relations", "ScoreModel", *(cls.__name__ for cls in MODELS.values())]

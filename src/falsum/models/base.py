@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from falsum.errors import in_range
 from falsum.graph.graph import Side
-
-Compare = Callable[[Tensor, Tensor], Tensor]
+from falsum.kernels.compare import Compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +28,50 @@ class Relations:
         return self.rows.index_select(0, self.index)
 
 
+# More reals per row than any use has; beyond it sizes of matrices leave 64 bits.
+MAX_DIM = 1 << 16
+
+
 class ScoreModel(nn.Module, ABC):
     """A score model with entity rows of `dim` reals.
 
-    `compare` is a plain function, named by the class, so that fast paths can be chosen by it: `dot` or a distance.
+    compare holds query vectors against candidate rows: fast paths are chosen by it. relation_width: reals per relation
+    row. relation_is_matrix: a relation acts as a matrix, which is then built once per distinct relation of a batch and
+    never once per query. relation_init: the initialiser of relation rows where the general default would not do, as a
+    recipe writes it.
     """
 
-    compare: Compare
+    compare: ClassVar[Compare]
     relation_width: int
-    # Whether a relation acts as a matrix, which is then built once per distinct relation and never once per query.
     relation_is_matrix: ClassVar[bool] = False
-    # The initialiser of relation rows where the general default would not do, as a recipe writes it.
     relation_init: ClassVar[Mapping[str, Any] | None] = None
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"dim is the number of reals per entity, at least 1; got {dim}")
+        in_range(f"[1, {MAX_DIM}]", dim=dim)
         self.dim = dim
 
     @abstractmethod
-    def query(self, anchor: Tensor, relations: Relations, side: Side) -> Tensor:
-        """(b, dim) anchor rows and their relations -> (b, v), what `compare` holds against candidate rows."""
+    def query(self, anchor: Tensor, relations: Relations, side: Side, seed: int) -> Tensor:
+        """(b, dim) anchor rows and their relations -> (b, v), what `compare` holds against candidate rows.
+
+        seed: of whatever is random in it while training (dropout inside the model); nothing else may be.
+        """
 
     def moduli(self, rows: Tensor) -> Tensor:
         """Row entries as the absolute values that a norm penalty acts on; complex models return complex moduli."""
         return rows.abs()
 
+    def used(self, anchor: Tensor, target: Tensor, side: Side) -> tuple[Tensor, Tensor]:
+        """The entries of anchor (b, dim) and target (t, dim) rows that a score on `side` reads: penalties act on them."""
+        return anchor, target
 
-def dot(query: Tensor, rows: Tensor) -> Tensor:
-    """Inner products: (..., m, v), (..., n, v) -> (..., m, n)."""
-    if query.shape[-2] == rows.shape[-2] == 1:  # many products of one pair each: no matrices to multiply
-        return (query * rows).sum(-1, keepdim=True)
-    return query @ rows.mT
+
+def even(dim: int, model: str) -> int:
+    """dim, for a model whose rows have two halves. Raises ValueError when it is odd."""
+    if dim % 2:
+        raise ValueError(f"{model} keeps two halves per row: dim must be even, got {dim}")
+    return dim
 
 
 def per_relation(matrices: Tensor, anchor: Tensor, index: Tensor) -> Tensor:

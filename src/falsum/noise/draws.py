@@ -2,72 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from falsum.errors import in_range
 from falsum.graph.graph import Graph, Pairs, Query, Side
-from falsum.noise.base import Candidates, Draw, known_answers
+from falsum.noise.base import Candidates, Live, Noise, Sampler, known_answers
 from falsum.seeds import generator
 
-
-class Settings(Protocol):
-    """How many to draw for whom: see `falsum.noise.Uniform`."""
-
-    @property
-    def num(self) -> int: ...
-    @property
-    def num_head(self) -> int | None: ...
-    @property
-    def shared(self) -> str: ...
-    @property
-    def chunk(self) -> int: ...
-    @property
-    def filtered(self) -> bool: ...
-    @property
-    def replacement(self) -> bool: ...
+# Draws per query beyond any use; ids of so many candidates fill the memory before a score is made.
+MAX_NUM = 10_000_000
+Sharing = Literal["query", "batch", "chunk"]
 
 
-def drawing(settings: Settings, graph: Graph, device: torch.device, odds: Mapping[Side, Tensor]) -> Draw:
-    """The draw function of a noise. odds: open slot -> (E,) relative probabilities, not negative.
+@dataclass(frozen=True)
+class Drawn(Noise):
+    """A noise that draws `num` entities per query from fixed odds (num_head overrides it where the head is open).
 
-    Raises ValueError when more distinct entities are asked for than have odds.
+    shared: "query", each query draws its own; "batch", one draw serves all queries, which turns gathers into one
+    matrix product, and equal queries share a row; "chunk", one draw per `chunk` queries. filtered: known training
+    answers of a query are redrawn (own draws) or not counted (shared draws); otherwise draws may hit the target itself,
+    as in Kamigaito & Hayashi 2021. replacement: whether one draw may hold an entity twice.
     """
-    most = max(settings.num, settings.num_head or 0)
-    support = min(int((each > 0).sum()) for each in odds.values())
-    if support == 0 or (not settings.replacement and most > support):
-        raise ValueError(f"cannot draw {most} of {support} entities without replacement")
-    known = known_answers(graph, device) if settings.filtered else None
-    redraws = known is not None and settings.shared == "query"
-    if known and redraws:
-        most += max((int(a.start.diff().max()) for a in known.values() if len(a.key)), default=0)
-    even = all(bool((each == each[0]).all()) for each in odds.values())
-    sparse = settings.replacement or (even and most <= SPARSE * support)
-    steps = {slot: None if even else each.double().cumsum(0) for slot, each in odds.items()}
 
-    def draw(query: Query, seed: int) -> Candidates:
-        num = settings.num_head if query.slot is Side.HEAD and settings.num_head is not None else settings.num
+    num: int = 256
+    num_head: int | None = None
+    shared: Sharing = "query"
+    chunk: int = 64
+    filtered: bool = False
+    replacement: bool = True
+
+    def __post_init__(self) -> None:
+        in_range(f"[1, {MAX_NUM}]", num=self.num, num_head=self.num_head, chunk=self.chunk)
+
+    @property
+    def groups(self) -> bool:
+        return self.shared == "batch"
+
+    @property
+    def blind(self) -> bool:
+        return self.shared == "batch" and not self.filtered and self.num_head in (None, self.num)
+
+    @abstractmethod
+    def odds(self, graph: Graph) -> dict[Side, Tensor]:
+        """Open slot -> (E,) relative probabilities, not negative."""
+
+    def bind(self, graph: Graph, device: torch.device) -> Sampler:
+        return FixedOdds(self, graph, device)
+
+
+class FixedOdds(Sampler):
+    """Draws from odds that never change. Raises ValueError when more distinct entities are asked for than have odds."""
+
+    def __init__(self, settings: Drawn, graph: Graph, device: torch.device) -> None:
+        super().__init__()
+        self.settings, self.device, self.num_entities = settings, device, graph.num_entities
+        odds = {slot: each.to(device) for slot, each in settings.odds(graph).items()}
+        most = max(settings.num, settings.num_head or 0)
+        support = min(int((each > 0).sum()) for each in odds.values())
+        if support == 0 or (not settings.replacement and most > support):
+            raise ValueError(f"cannot draw {most} of {support} entities without replacement")
+        self.known = known_answers(graph, device) if settings.filtered else None
+        self.redraws = self.known is not None and settings.shared == "query"
+        if self.known and self.redraws:
+            most += max((int(a.start.diff().max()) for a in self.known.values() if len(a.key)), default=0)
+        even = all(bool((each == each[0]).all()) for each in odds.values())
+        self.odds = None if settings.replacement or (even and most <= SPARSE * support) else odds
+        self.steps = {slot: None if even else each.double().cumsum(0) for slot, each in odds.items()}
+
+    def num(self, query: Query) -> int:
+        head = self.settings.num_head if query.slot is Side.HEAD else None
+        return self.settings.num if head is None else head
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        settings, num = self.settings, self.num(query)
         rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // settings.chunk)}[settings.shared]
-        random = generator(seed, device)
-        drop = known[query.slot].of(query.anchor, query.relation) if known else None
-        avoid = drop if redraws else None
-        if not sparse:
-            return Candidates(distinct(rows, num, odds[query.slot], avoid, random), drop=drop)
-        ids = independent((rows, num), graph.num_entities, steps[query.slot], random)
+        random = generator(seed, self.device)
+        drop = self.known[query.slot].of(query.anchor, query.relation) if self.known else None
+        avoid = drop if self.redraws else None
+        if self.odds is not None:
+            return Candidates(distinct(rows, num, self.odds[query.slot], avoid, random), drop=drop)
+        return Candidates(self._redrawn((rows, num), self.steps[query.slot], avoid, random), drop=drop)
+
+    def _redrawn(
+        self, shape: tuple[int, int], steps: Tensor | None, avoid: Pairs | None, random: torch.Generator
+    ) -> Tensor:
+        """Independent draws; repeated ones and those to avoid are drawn again."""
+        ids = independent(shape, self.num_entities, steps, random)
         for _ in range(REDRAWS):
-            bad = torch.zeros_like(ids, dtype=torch.bool) if settings.replacement else repeated(ids)
+            bad = torch.zeros_like(ids, dtype=torch.bool) if self.settings.replacement else repeated(ids)
             if avoid is not None:
-                bad |= contains(avoid, ids, graph.num_entities)
+                bad |= contains(avoid, ids, self.num_entities)
             where = bad.nonzero(as_tuple=True)
             if len(where[0]) == 0:
                 break
-            fresh = independent(where[0].shape, graph.num_entities, steps[query.slot], random)
-            ids = ids.index_put(where, fresh)
-        return Candidates(ids, drop=drop)
-
-    return draw
+            ids = ids.index_put(where, independent(where[0].shape, self.num_entities, steps, random))
+        return ids
 
 
 def independent(shape: tuple[int, ...], num_entities: int, steps: Tensor | None, random: torch.Generator) -> Tensor:

@@ -6,49 +6,51 @@ Counts are those of the training triples and of the slot that is open (tails for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
-from falsum.noise.base import Candidates, Draw, Noise, positive, slot_counts
-from falsum.noise.draws import drawing, independent
+from falsum.noise.base import Candidates, Live, Noise, Sampler, slot_counts
+from falsum.noise.draws import MAX_NUM, Drawn, independent
 from falsum.seeds import generator
 
+# Powers of counts up to 10^9 stay finite.
+EXPONENTS = "[-10, 10]"
 
-def unigram(graph: Graph, exponent: float, device: torch.device) -> dict[Side, Tensor]:
-    """Open slot -> (E,) float64 probabilities, proportional to count^exponent. 0 gives every entity the same."""
-    powers = {slot: slot_counts(graph, slot).pow(exponent).to(device) for slot in Side}
+
+def unigram(graph: Graph, exponent: float) -> dict[Side, Tensor]:
+    """Open slot -> (E,) float64 probabilities, proportional to count^exponent. 0 gives every entity the same.
+
+    Entities that never fill the slot have none unless the exponent is 0.
+    """
+    counts = {slot: slot_counts(graph, slot) for slot in Side}
+    powers = {slot: torch.where((n > 0) | (exponent == 0), n.pow(exponent), 0) for slot, n in counts.items()}
     return {slot: power / power.sum() for slot, power in powers.items()}
 
 
 @dataclass(frozen=True)
-class Frequency(Noise):
+class Frequency(Drawn):
     """`num` entities drawn in proportion to count^exponent (the unigram noise of word2vec: exponent 0.75).
 
     At the optimum of negative sampling a candidate's share is p(y|x) / p_noise(y) (Kamigaito & Hayashi 2021, Prop. 3).
     An entity that never fills the slot is never drawn, so nothing holds its score down. The other settings are those
-    of `Uniform`; without replacement, a draw costs a number per query and entity.
+    of `Drawn`; without replacement, a draw costs a number per query and entity.
     """
 
-    num: int = 256
-    num_head: int | None = None
     exponent: float = 1.0
-    shared: Literal["query", "batch", "chunk"] = "query"
-    chunk: int = 64
-    filtered: bool = False
-    replacement: bool = True
 
     def __post_init__(self) -> None:
-        positive(num=self.num, num_head=self.num_head, chunk=self.chunk)
+        Drawn.__post_init__(self)
+        in_range(EXPONENTS, exponent=self.exponent)
 
     @property
-    def groups(self) -> bool:
-        return False
+    def blind(self) -> bool:
+        return False  # each slot has counts of its own
 
-    def bind(self, graph: Graph, device: torch.device) -> Draw:
-        return drawing(self, graph, device, unigram(graph, self.exponent, device))
+    def odds(self, graph: Graph) -> dict[Side, Tensor]:
+        return unigram(graph, self.exponent)
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,29 @@ class FrequencyWeighted(Noise):
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        positive(num=self.num, num_head=self.num_head)
+        in_range(f"[1, {MAX_NUM}]", num=self.num, num_head=self.num_head)
+        in_range(EXPONENTS, exponent=self.exponent)
 
-    @property
-    def groups(self) -> bool:
-        return False
+    def bind(self, graph: Graph, device: torch.device) -> Sampler:
+        return WeightedUniform(self, graph, device)
 
-    def bind(self, graph: Graph, device: torch.device) -> Draw:
-        share = unigram(graph, self.exponent, device)
 
-        def draw(query: Query, seed: int) -> Candidates:
-            num = self.num_head if query.slot is Side.HEAD and self.num_head is not None else self.num
-            ids = independent((len(query), num), graph.num_entities, None, generator(seed, device))
-            return Candidates(ids, weight=share[query.slot][ids])
+class WeightedUniform(Sampler):
+    """Each query's own uniform draws with the probabilities that another noise would have drawn them with."""
 
-        return draw
+    def __init__(self, settings: FrequencyWeighted, graph: Graph, device: torch.device) -> None:
+        super().__init__()
+        self.settings, self.device, self.num_entities = settings, device, graph.num_entities
+        self.share = {slot: each.to(device) for slot, each in unigram(graph, settings.exponent).items()}
+
+    def num(self, query: Query) -> int:
+        head = self.settings.num_head if query.slot is Side.HEAD else None
+        return self.settings.num if head is None else head
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        shape = (len(query), self.num(query))
+        ids = independent(shape, self.num_entities, None, generator(seed, self.device))
+        return Candidates(ids, weight=self.share[query.slot][ids])
 
 
 @dataclass(frozen=True)
@@ -95,16 +105,34 @@ class Expected(Noise):
     exponent: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.num, self.num if self.num_head is None else self.num_head) <= 0:
-            raise ValueError("num and num_head must be positive")
+        in_range(f"(0, {MAX_NUM}]", num=self.num, num_head=self.num_head)
+        in_range(EXPONENTS, exponent=self.exponent)
 
     @property
     def groups(self) -> bool:
-        return False
+        return True
 
-    def bind(self, graph: Graph, device: torch.device) -> Draw:
+    @property
+    def blind(self) -> bool:
+        return self.exponent == 0 and self.num_head in (None, self.num)
+
+    def bind(self, graph: Graph, device: torch.device) -> Sampler:
         num = {Side.TAIL: self.num, Side.HEAD: self.num if self.num_head is None else self.num_head}
-        share = unigram(graph, self.exponent, device)
-        weight = {slot: (num[slot] * share[slot])[None] for slot in Side}
-        everyone = torch.arange(graph.num_entities, device=device)[None]
-        return lambda query, seed: Candidates(everyone, weight=weight[query.slot])
+        share = unigram(graph, self.exponent)
+        return WeightedEveryone({slot: (num[slot] * share[slot])[None].to(device) for slot in Side})
+
+
+class WeightedEveryone(Sampler):
+    """Every entity with a weight by slot: (1, E) each."""
+
+    def __init__(self, weight: dict[Side, Tensor]) -> None:
+        super().__init__()
+        self.weight = weight
+        size = weight[Side.TAIL].shape[1]
+        self.everyone = torch.arange(size, device=weight[Side.TAIL].device)[None]
+
+    def num(self, query: Query) -> int:
+        return self.everyone.shape[1]
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        return Candidates(self.everyone, weight=self.weight[query.slot])

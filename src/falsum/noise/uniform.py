@@ -3,57 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
+from torch import Tensor
 
-from falsum.graph.graph import Graph, Side
-from falsum.noise.base import Candidates, Draw, Noise, known_answers, positive
-from falsum.noise.draws import drawing
+from falsum.graph.graph import Graph, Query, Side
+from falsum.noise.base import Candidates, Live, Noise, Sampler, known_answers
+from falsum.noise.draws import Drawn
 
 
 @dataclass(frozen=True)
 class All(Noise):
-    """Every entity: 1-vs-all training. filtered leaves out the other known answers of a query (and its targets)."""
+    """Every entity: 1-vs-all training. filtered leaves out the other known answers of a query."""
 
     filtered: bool = False
 
     @property
+    def everyone(self) -> bool:
+        return True
+
+    @property
     def groups(self) -> bool:
+        return True
+
+    @property
+    def blind(self) -> bool:
         return not self.filtered
 
-    def bind(self, graph: Graph, device: torch.device) -> Draw:
-        everything = range(graph.num_entities)
-        if not self.filtered:
-            return lambda query, seed: Candidates(everything)
-        known = known_answers(graph, device)
-        return lambda query, seed: Candidates(everything, drop=known[query.slot].of(query.anchor, query.relation))
+    def bind(self, graph: Graph, device: torch.device) -> Sampler:
+        return Everyone(graph, device, self.filtered)
+
+
+class Everyone(Sampler):
+    """Every entity for every query."""
+
+    def __init__(self, graph: Graph, device: torch.device, filtered: bool) -> None:
+        super().__init__()
+        self.everything = range(graph.num_entities)
+        self.known = known_answers(graph, device) if filtered else None
+
+    def num(self, query: Query) -> int:
+        return len(self.everything)
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        drop = self.known[query.slot].of(query.anchor, query.relation) if self.known else None
+        return Candidates(self.everything, drop=drop)
 
 
 @dataclass(frozen=True)
-class Uniform(Noise):
-    """`num` uniform entities per query (num_head overrides it where the head is open).
+class Uniform(Drawn):
+    """`num` uniform entities per query; for the other settings see `Drawn`."""
 
-    shared: "query", each query draws its own; "batch", one draw serves all queries, which turns gathers into one
-    matrix product; "chunk", one draw per `chunk` queries. filtered: known training answers of a query are redrawn
-    (own draws) or not counted (shared draws); otherwise draws may hit the target itself, as in Kamigaito & Hayashi
-    2021. replacement: whether one draw may hold an entity twice.
-    """
-
-    num: int = 256
-    num_head: int | None = None
-    shared: Literal["query", "batch", "chunk"] = "query"
-    chunk: int = 64
-    filtered: bool = False
-    replacement: bool = True
-
-    def __post_init__(self) -> None:
-        positive(num=self.num, num_head=self.num_head, chunk=self.chunk)
-
-    @property
-    def groups(self) -> bool:
-        return False
-
-    def bind(self, graph: Graph, device: torch.device) -> Draw:
-        equal = torch.ones(graph.num_entities, device=device)
-        return drawing(self, graph, device, dict.fromkeys(Side, equal))
+    def odds(self, graph: Graph) -> dict[Side, Tensor]:
+        return dict.fromkeys(Side, torch.ones(graph.num_entities))

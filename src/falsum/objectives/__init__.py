@@ -1,12 +1,13 @@
 """Objectives and penalties by name."""
 
-from falsum.objectives.base import Objective
+from falsum.objectives.base import Objective, Rivals
 from falsum.objectives.logistic import BinaryCrossEntropy, NegativeSampling, SelfAdversarial
 from falsum.objectives.margin import MarginRanking, SoftMargin
-from falsum.objectives.softmax import SoftmaxCrossEntropy
+from falsum.objectives.softmax import InfoNCE, SoftmaxCrossEntropy
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "softmax": SoftmaxCrossEntropy,
+    "infonce": InfoNCE,
     "negative-sampling": NegativeSampling,
     "self-adversarial": SelfAdversarial,
     "bce": BinaryCrossEntropy,
@@ -14,4 +15,4 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "soft-margin": SoftMargin,
 }
 
-__all__ = ["OBJECTIVES", "Objective", *(cls.__name__ for cls in OBJECTIVES.values())]
+__all__ = ["OBJECTIVES", "Objective", "Rivals", *(cls.__name__ for cls in OBJECTIVES.values())]

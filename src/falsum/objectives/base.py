@@ -1,48 +1,68 @@
-"""Objective: a loss as a fold over the scores of candidates, so any blocking, sharing or sharding is the same loss."""
+"""Objective: a loss made of the positives and a summary of the candidates' scores."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-State = tuple[Tensor, ...]
+from falsum.objectives.summaries import State, Summary
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What is known of the candidates of every query, its own targets never among them unless a draw hit one.
+
+    state: of the objective's summary, (b,) tensors. everyone: whether the candidates were all entities; then the other
+    targets of a query are rivals of each of its targets too, although no scan counted them.
+    """
+
+    state: State
+    everyone: bool
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A number that is learned with the tables: its start, and the learning rate of its own Adam.
+
+    positive: it is learned as its logarithm, so that it stays above 0.
+    """
+
+    start: float
+    lr: float
+    positive: bool = False
 
 
 class Objective(ABC):
-    """A loss: fold blocks of scores, merge states, finish with the scores of the known answers.
+    """A loss: `finish` makes it of the scores of the known answers and of a summary of their rivals.
 
-    A state is a tuple of (b,) tensors. Scores of candidates that must not be counted are -inf. A candidate of weight w
-    counts as w equal candidates would, in every sum: weighted draws and expectations are the same folds.
-
-    includes_target: whether a query's own target is one of the candidates (a softmax normalises over it) or must be
-    left out (it is no negative). rows: what a row of the batch may be. "either": the summed loss of k targets that
-    share a query follows from one state, so grouping equal queries changes the cost and not the loss; "single": one
-    row per triple; "grouped": one row per distinct query is part of the definition.
+    rows: what a row of the batch may be. "either": the summed loss of k targets that share a query follows from one
+    state, so grouping equal queries changes the cost and not the loss; "single": one row per triple; "grouped": one row
+    per distinct query is part of the definition.
     """
 
-    includes_target: ClassVar[bool]
     rows: ClassVar[Literal["either", "single", "grouped"]]
 
+    @property
     @abstractmethod
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        """(b, n) fp32 scores of candidates -> state. positive: (t,), read by "single" objectives (t = b).
-
-        weight: (1, n) or (b, n) non-negative weights of the candidates; None is 1 for all.
-        """
+    def summary(self) -> Summary:
+        """What is folded of the candidates' scores. Fast paths are chosen by its type."""
 
     @abstractmethod
-    def merge(self, a: State, b: State) -> State:
-        """The state of two disjoint sets of candidates. Associative and commutative."""
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        """(t,) loss of every target from its score, its query row[i] and the rivals of the queries."""
 
-    @abstractmethod
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        """(t,) loss of every target from its score, its query row[i] and the states of the queries."""
+    @property
+    def learned(self) -> Mapping[str, Learned]:
+        """Parameters of the objective's own, by name; none unless it says so."""
+        return {}
 
-    def at(self, epoch: float) -> Objective:
-        """The objective as it stands after `epoch` epochs; only annealed ones change."""
+    def at(self, epoch: float, learned: Mapping[str, Tensor]) -> Objective:
+        """The objective as it stands after `epoch` epochs, with the present values (0-dim) of what it learns."""
         return self
 
 
@@ -51,16 +71,13 @@ def row_sum(values: Tensor, row: Tensor, num_rows: int) -> Tensor:
     return values.new_zeros(num_rows).index_add(0, row, values)
 
 
-def counted(values: Tensor, weight: Tensor | None) -> Tensor:
-    """(b,): the sum of the values of all candidates, each as often as it counts."""
-    return (values if weight is None else values * weight).sum(-1)
+def row_logsumexp(values: Tensor, row: Tensor, num_rows: int) -> Tensor:
+    """(num_rows,): log-sum-exp of values[i] over the i of each row; -inf for a row without any."""
+    peak = values.detach().new_full((num_rows,), -torch.inf).scatter_reduce(0, row, values.detach(), "amax")
+    peak = peak.clamp(min=torch.finfo(values.dtype).min)
+    return peak + row_sum(torch.exp(values - peak[row]), row, num_rows).log()
 
 
 def mean(total: Tensor, count: Tensor) -> Tensor:
     """total / count, and 0 where nothing was counted."""
     return total / count.clamp(min=torch.finfo(count.dtype).tiny)
-
-
-def kept(scores: Tensor, weight: Tensor | None) -> Tensor:
-    """(b,) fp32: how many candidates of each query are counted."""
-    return counted((scores > -torch.inf).to(scores.dtype), weight)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from falsum.objectives.base import Objective, State, counted, kept, mean, row_sum
+from falsum.errors import in_range
+from falsum.objectives.base import Objective, Rivals, mean, row_sum
+from falsum.objectives.summaries import LogitSums, SoftplusSum, TiltedSoftplus
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,21 @@ class NegativeSampling(Objective):
     offset: float = 0.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    includes_target: ClassVar[bool] = False
     rows: ClassVar = "either"
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        return counted(softplus(scores + self.offset), weight), kept(scores, weight)
+    def __post_init__(self) -> None:
+        in_range("[-1e6, 1e6]", offset=self.offset)
 
-    def merge(self, a: State, b: State) -> State:
-        return a[0] + b[0], a[1] + b[1]
+    @property
+    def summary(self) -> SoftplusSum:
+        return SoftplusSum(self.offset)
 
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        total, count = state
-        # Targets of one query are negatives of each other, exactly as with one row per triple.
-        rivals = softplus(positive + self.offset)
-        total = (total + row_sum(rivals, row, len(total)))[row] - rivals
-        count = (count + row_sum(torch.ones_like(positive), row, len(count)))[row] - 1
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        total, count = (part[row] for part in rivals.state)
+        if rivals.everyone:  # targets of one query are negatives of each other, as with one row per triple
+            own, num = softplus(positive + self.offset), len(rivals.state[0])
+            total = total + row_sum(own, row, num)[row] - own
+            count = count + row_sum(torch.ones_like(own), row, num)[row] - 1
         negative = mean(total, count) if self.reduction == "mean" else total
         return softplus(-positive - self.offset) + negative
 
@@ -46,32 +48,25 @@ class NegativeSampling(Objective):
 class SelfAdversarial(Objective):
     """sp(-z+) + sum_i w_i sp(z_i), w = softmax_i(inverse_temperature z_i) held constant (Sun et al. 2019 Eq. 6).
 
-    The weights are folded as an online softmax. The factor 1/2 of the released codes is left out.
+    The factor 1/2 of the released codes is left out.
     """
 
     inverse_temperature: float = 1.0
     offset: float = 0.0
 
-    includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        # Masked after the product: 0 * -inf is NaN.
-        tilt = (self.inverse_temperature * scores.detach()).masked_fill(scores == -torch.inf, -torch.inf)
-        peak = tilt.amax(-1).clamp(min=torch.finfo(tilt.dtype).min)  # a query without candidates has peak -inf
-        share = torch.exp(tilt - peak[:, None]).masked_fill(scores == -torch.inf, 0)
-        loss = softplus(scores + self.offset)
-        return peak, counted(share, weight), counted(share * loss, weight)
+    def __post_init__(self) -> None:
+        in_range("[0, 1e6]", inverse_temperature=self.inverse_temperature)
+        in_range("[-1e6, 1e6]", offset=self.offset)
 
-    def merge(self, a: State, b: State) -> State:
-        peak = torch.maximum(a[0], b[0])
-        from_a, from_b = torch.exp(a[0] - peak), torch.exp(b[0] - peak)
-        return peak, a[1] * from_a + b[1] * from_b, a[2] * from_a + b[2] * from_b
+    @property
+    def summary(self) -> TiltedSoftplus:
+        return TiltedSoftplus(self.inverse_temperature, self.offset)
 
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        _, mass, weighted = (part[row] for part in state)
-        negative = mean(weighted, mass)
-        return softplus(-positive - self.offset) + negative
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        _, mass, weighted = (part[row] for part in rivals.state)
+        return softplus(-positive - self.offset) + mean(weighted, mass)
 
 
 @dataclass(frozen=True)
@@ -85,19 +80,19 @@ class BinaryCrossEntropy(Objective):
     label_smoothing: float = 0.0
     offset: float = 0.0
 
-    includes_target: ClassVar[bool] = False
     rows: ClassVar = "grouped"
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        total = counted((scores + self.offset).masked_fill(scores == -torch.inf, 0), weight)
-        return counted(softplus(scores + self.offset), weight), total, kept(scores, weight)
+    def __post_init__(self) -> None:
+        in_range("[0, 1)", label_smoothing=self.label_smoothing)
+        in_range("[-1e6, 1e6]", offset=self.offset)
 
-    def merge(self, a: State, b: State) -> State:
-        return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+    @property
+    def summary(self) -> LogitSums:
+        return LogitSums(self.offset)
 
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
         z = positive + self.offset
-        false, total, count = state
+        false, total, count = rivals.state
         targets = row_sum(torch.ones_like(z), row, len(count))
         labels = count + targets
         # BCE with label y is sp(z) - y z, and the labels are 1 - e + e/n (targets) or e/n (candidates).

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from falsum.objectives.base import Objective, State, counted, kept, mean
+from falsum.errors import in_range
+from falsum.objectives.base import Objective, Rivals, mean
+from falsum.objectives.summaries import HingeSum, SoftHingeSum, Summary
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class MarginRanking(Objective):
     margin: float = 1.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        return counted(torch.relu(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
+    def __post_init__(self) -> None:
+        in_range("[-1e6, 1e6]", margin=self.margin)
 
-    def merge(self, a: State, b: State) -> State:
-        return a[0] + b[0], a[1] + b[1]
+    @property
+    def summary(self) -> Summary:
+        return HingeSum(self.margin)
 
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        return _reduce(state, row, self.reduction)
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        return _reduced(rivals, row, self.reduction)
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,19 @@ class SoftMargin(Objective):
     margin: float = 0.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    includes_target: ClassVar[bool] = False
     rows: ClassVar = "single"
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        return counted(softplus(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
+    def __post_init__(self) -> None:
+        in_range("[-1e6, 1e6]", margin=self.margin)
 
-    def merge(self, a: State, b: State) -> State:
-        return a[0] + b[0], a[1] + b[1]
+    @property
+    def summary(self) -> Summary:
+        return SoftHingeSum(self.margin)
 
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        return _reduce(state, row, self.reduction)
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        return _reduced(rivals, row, self.reduction)
 
 
-def _reduce(state: State, row: Tensor, reduction: str) -> Tensor:
-    total, count = state
+def _reduced(rivals: Rivals, row: Tensor, reduction: str) -> Tensor:
+    total, count = rivals.state
     return (mean(total, count) if reduction == "mean" else total)[row]

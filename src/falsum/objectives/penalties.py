@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
+
+from falsum.errors import in_range
 
 
 @dataclass(frozen=True)
 class Factors:
-    """The rows behind t targets, each row once: never dropped out.
+    """The rows behind t targets, each row once: never dropped out, and only the entries that a score reads.
 
-    anchor (b, dim) and relation (u, w_r) hold row[i] and relation_row[i] for target i; target (t, dim). moduli: how
+    anchor (b, ...) and relation (u, w_r) hold row[i] and relation_row[i] for target i; target (t, ...). moduli: how
     the score model reads a row as absolute values. query: computes the (b, v) query vectors.
     """
 
@@ -27,11 +30,28 @@ class Factors:
 
 
 class Penalty(ABC):
-    """A penalty per target."""
+    """A penalty on the rows of a batch, on whole tables, or on both.
 
-    @abstractmethod
-    def __call__(self, factors: Factors) -> Tensor:
-        """(t,) penalty of every target, weights included."""
+    linear_only: whether it means anything only for models that compare by inner product.
+    """
+
+    linear_only: ClassVar[bool] = False
+
+    def of_batch(self, factors: Factors) -> Tensor | None:
+        """(t,) penalty of every target, weights included; None: it has none."""
+        return None
+
+    def of_tables(self, entities: Callable[[], Tensor], relations: Callable[[], Tensor]) -> Tensor | None:
+        """0-dim penalty of the tables (E, dim) and (R, w_r), once per step; None: it reads no table.
+
+        The tables come as functions, since asking for one makes its gradient dense.
+        """
+        return None
+
+    @property
+    def whole_tables(self) -> bool:
+        """Whether `of_tables` has a value: then every row has a gradient at every step."""
+        return False
 
 
 def power_sum(x: Tensor, p: float) -> Tensor:
@@ -52,10 +72,10 @@ class Lp(Penalty):
     relation: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.p <= 0:
-            raise ValueError(f"p must be positive, got {self.p}")
+        in_range("(0, 100]", p=self.p)
+        in_range("[0, 1e6]", entity=self.entity, relation=self.relation)
 
-    def __call__(self, factors: Factors) -> Tensor:
+    def of_batch(self, factors: Factors) -> Tensor:
         value = power_sum(factors.anchor, self.p).index_select(0, factors.row) + power_sum(factors.target, self.p)
         value = value * (self.entity / self.p)
         if self.relation:
@@ -70,7 +90,10 @@ class N3(Penalty):
 
     weight: float = 0.05
 
-    def __call__(self, factors: Factors) -> Tensor:
+    def __post_init__(self) -> None:
+        in_range("[0, 1e6]", weight=self.weight)
+
+    def of_batch(self, factors: Factors) -> Tensor:
         anchor, relation, target = (
             power_sum(factors.moduli(x), 3) for x in (factors.anchor, factors.relation, factors.target)
         )
@@ -90,13 +113,18 @@ class Dura(Penalty):
     norms: float = 1.0
     products: float = 1.0
 
-    def __call__(self, factors: Factors) -> Tensor:
+    linear_only: ClassVar = True
+
+    def __post_init__(self) -> None:
+        in_range("[0, 1e6]", weight=self.weight, norms=self.norms, products=self.products)
+
+    def of_batch(self, factors: Factors) -> Tensor:
         products = power_sum(factors.query(), 2).index_select(0, factors.row)
         return self.weight * (self.norms * power_sum(factors.target, 2) + self.products * products)
 
 
 @dataclass(frozen=True)
-class TableLp:
+class TableLp(Penalty):
     """(entity / p) |E|_p^p + (relation / p) |R|_p^p over the whole tables, once per step and not per triple.
 
     LibKGE doubles the entity term because its one table serves heads and tails: double its weight to follow it.
@@ -107,16 +135,20 @@ class TableLp:
     relation: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.p <= 0:
-            raise ValueError(f"p must be positive, got {self.p}")
+        in_range("(0, 100]", p=self.p)
+        in_range("[0, 1e6]", entity=self.entity, relation=self.relation)
 
-    def total(self, entities: Tensor, relations: Tensor) -> Tensor:
-        """0-dim penalty of the tables (E, dim) and (R, w_r)."""
-        value = entities.new_zeros(())
-        for weight, table in ((self.entity, entities), (self.relation, relations)):
-            if weight:
-                value = value + power_sum(table, self.p).sum() * (weight / self.p)
-        return value
+    @property
+    def whole_tables(self) -> bool:
+        return self.entity > 0 or self.relation > 0
+
+    def of_tables(self, entities: Callable[[], Tensor], relations: Callable[[], Tensor]) -> Tensor | None:
+        parts = [
+            power_sum(table(), self.p).sum() * (weight / self.p)
+            for weight, table in ((self.entity, entities), (self.relation, relations))
+            if weight
+        ]
+        return sum(parts[1:], start=parts[0]) if parts else None
 
 
-PENALTIES: dict[str, type[Penalty] | type[TableLp]] = {"lp": Lp, "n3": N3, "dura": Dura, "table-lp": TableLp}
+PENALTIES: dict[str, type[Penalty]] = {"lp": Lp, "n3": N3, "dura": Dura, "table-lp": TableLp}

@@ -1,14 +1,29 @@
-"""Softmax cross-entropy and its label smoothing."""
+"""Softmax cross-entropy, its label smoothing, and InfoNCE."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from falsum.objectives.base import Objective, State, counted, kept
+from falsum.errors import in_range
+from falsum.objectives.base import Learned, Objective, Rivals, row_logsumexp, row_sum
+from falsum.objectives.summaries import LogSumExp
+
+
+def normaliser(positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+    """(t,): log-sum-exp over a target and its rivals, never below the target's own score.
+
+    Over all entities the targets of a query share one: each is a rival of the others. Over draws each target joins its
+    query's draws alone, so that equal queries may share a row without a change of the loss.
+    """
+    rest = rivals.state[0]
+    if rivals.everyone:
+        return torch.logaddexp(rest, row_logsumexp(positive, row, len(rest)))[row]
+    return torch.logaddexp(rest[row], positive)
 
 
 @dataclass(frozen=True)
@@ -17,8 +32,9 @@ class SoftmaxCrossEntropy(Objective):
 
     label_smoothing: the mass taken from the target, in [0, 1). spread: who receives it: "others", lambda / (n - 1) to
     each candidate but the target (LibKGE and the released code of Kamigaito & Hayashi 2021), or "all", lambda / n to
-    each candidate, target included (their Eq. 17). others(lambda) = all(lambda n / (n - 1)). anneal_epochs: lambda
-    grows linearly from 0 to label_smoothing over the first so many epochs; 0: it is constant.
+    each candidate, target included (their Eq. 17). others(lambda) = all(lambda n / (n - 1)). Where there are no others
+    the target keeps it. anneal_epochs: lambda grows linearly from 0 to label_smoothing over the first so many epochs;
+    0: it is constant.
 
     temperature: at the optimum softmax(s) is p^temperature, normalised, where p are the labels' shares. 1 / (1 + a) is
     the exact partner of self-adversarial sampling with inverse temperature a: see docs/unified-view.md.
@@ -29,40 +45,69 @@ class SoftmaxCrossEntropy(Objective):
     temperature: float = 1.0
     anneal_epochs: float = 0.0
 
-    includes_target: ClassVar[bool] = True
     rows: ClassVar = "either"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if self.anneal_epochs < 0:
-            raise ValueError(f"anneal_epochs must not be negative, got {self.anneal_epochs}")
+        in_range("[0, 1)", label_smoothing=self.label_smoothing)
+        in_range("(0, 1e6]", temperature=self.temperature)
+        in_range("[0, 1e9]", anneal_epochs=self.anneal_epochs)
 
-    def at(self, epoch: float) -> SoftmaxCrossEntropy:
+    @property
+    def summary(self) -> LogSumExp:
+        return LogSumExp(self.temperature, sums=self.label_smoothing > 0)
+
+    def at(self, epoch: float, learned: Mapping[str, Tensor]) -> SoftmaxCrossEntropy:
         if not self.anneal_epochs:
             return self
         share = min(1.0, epoch / self.anneal_epochs)
         return replace(self, label_smoothing=share * self.label_smoothing, anneal_epochs=0.0)
 
-    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        scores = scores / self.temperature
-        smooth = self.label_smoothing
-        total = counted(scores.masked_fill(scores == -torch.inf, 0), weight) if smooth else scores[:, 0] * 0
-        return torch.logsumexp(scores if weight is None else scores + weight.log(), -1), total, kept(scores, weight)
-
-    def merge(self, a: State, b: State) -> State:
-        return torch.logaddexp(a[0], b[0]), a[1] + b[1], a[2] + b[2]
-
-    def finish(self, positive: Tensor, row: Tensor, state: State) -> Tensor:
-        logsumexp, total, count = (part[row] for part in state)
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
         positive = positive / self.temperature
+        partition = normaliser(positive, row, rivals)
         if not self.label_smoothing:
-            return logsumexp - positive
-        if self.spread == "others":
-            others = count - 1
-            smooth = torch.where(others > 0, (total - positive) / torch.where(others > 0, others, 1), 0)
-        else:
-            smooth = total / count
-        return logsumexp - (1 - self.label_smoothing) * positive - self.label_smoothing * smooth
+            return partition - positive
+        total, count = (part[row] for part in rivals.state[1:])
+        if rivals.everyone:
+            total = total + row_sum(positive, row, len(rivals.state[0]))[row] - positive
+            count = count + torch.bincount(row, minlength=len(rivals.state[0]))[row] - 1
+        if self.spread == "all":
+            total, count = total + positive, count + 1
+        smooth = torch.where(count > 0, total / torch.where(count > 0, count, 1), positive)
+        return partition - (1 - self.label_smoothing) * positive - self.label_smoothing * smooth
+
+
+@dataclass(frozen=True)
+class InfoNCE(Objective):
+    """-log softmax(s / T)_y over the candidates and the target y, T small (van den Oord et al. 2018, Eq. 4).
+
+    temperature: T, or where it starts. temperature_lr: above 0, log T is learned by an Adam of this learning rate, as
+    SimKGC does (Wang et al. 2022); 0: T is fixed.
+    """
+
+    temperature: float = 0.05
+    temperature_lr: float = 0.0
+
+    rows: ClassVar = "either"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.temperature, Tensor):  # a learned one, see `at`
+            in_range("(0, 1e6]", temperature=self.temperature)
+        in_range("[0, 10]", temperature_lr=self.temperature_lr)
+
+    @property
+    def summary(self) -> LogSumExp:
+        return LogSumExp(self.temperature)
+
+    @property
+    def learned(self) -> Mapping[str, Learned]:
+        start = Learned(self.temperature, self.temperature_lr, positive=True)
+        return {"temperature": start} if self.temperature_lr else {}
+
+    def at(self, epoch: float, learned: Mapping[str, Tensor]) -> InfoNCE:
+        # A tensor in the place of a float: every formula takes either.
+        return replace(self, temperature=learned["temperature"]) if learned else self  # type: ignore[arg-type]
+
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        positive = positive / self.temperature
+        return normaliser(positive, row, rivals) - positive

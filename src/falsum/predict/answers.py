@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from falsum.errors import UserError
-from falsum.evaluation.ranks import candidate_table, score_matrix
+from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import Graph, Query, Side
+from falsum.noise.base import Candidates
 from falsum.predict import labels
-from falsum.scan.scoring import Scoring, encode, gather
+from falsum.scan.scoring import Scoring, pair_scores
 
 Known = Literal["mark", "drop"]
 
@@ -106,7 +107,7 @@ def entity_scores(graph: Graph, scoring: Scoring, anchor: int, relation: int, si
     asked, way = graph.ask(torch.tensor([relation]), side)
     none = torch.zeros(0, dtype=torch.int64)
     query = Query(torch.tensor([anchor]), asked, none, none, torch.zeros(0), way, side)
-    return _finite(score_matrix(scoring, candidate_table(scoring), query.to(scoring.entities.weight.device))[0].cpu())
+    return _finite(score_matrix(scoring, query.to(scoring.device))[0].cpu())
 
 
 def relation_scores(graph: Graph, scoring: Scoring, head: int, tail: int) -> Tensor:
@@ -122,7 +123,7 @@ def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
 
     Raises UserError when one is not finite.
     """
-    width = max(scoring.entities.weight.shape[1], scoring.relations.weight.shape[1])
+    width = max(scoring.entities.width, scoring.relations.width)
     blocks = triples.split(max(1, BLOCK // width))
 
     def scores(side: Side) -> Tensor:
@@ -134,10 +135,9 @@ def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
 
 
 def _block_scores(graph: Graph, scoring: Scoring, triples: Tensor, side: Side) -> Tensor:
-    query = graph.queries(triples, side, grouped=False).to(scoring.entities.weight.device)
-    rows = gather(scoring, query)
-    vector = encode(scoring, query, rows, 0)
-    return scoring.model.compare(vector.unsqueeze(1), rows.target.unsqueeze(1)).flatten().cpu()
+    query = graph.queries(triples, side, grouped=False).to(scoring.device)
+    asked = scoring.ask(query, Candidates(range(graph.num_entities)), 0)
+    return pair_scores(asked.compare, asked.vector, asked.target, asked.vector.dtype).cpu()
 
 
 def _finite(scores: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from falsum.errors import UserError
 from falsum.files import whole
 from falsum.graph.graph import Graph
-from falsum.models.base import dot
 from falsum.predict import labels
 from falsum.scan.scoring import Scoring
 
@@ -35,10 +34,10 @@ def neighbors(graph: Graph, scoring: Scoring, label: str, top_k: int = 10) -> pl
     if not isinstance(top_k, int) or top_k < 1:
         raise UserError(f"top_k is the number of neighbours wanted, at least 1; got {top_k!r}.")
     own = labels.find(graph, "entity", label)
-    weight = scoring.entities.weight.detach()
-    alike = _cosine if scoring.model.compare is dot else _minus_euclidean
-    blocks = weight.split(max(1, BLOCK // weight.shape[1]))
-    similarity = torch.cat([alike(rows, weight[own]) for rows in blocks]).cpu()
+    table = scoring.entities
+    alike = _cosine if scoring.model.compare.linear else _minus_euclidean
+    row = table.values[own]
+    similarity = torch.cat([alike(rows, row) for _, rows in table.blocks(max(1, BLOCK // table.width))]).cpu()
     order = torch.sort(similarity, descending=True, stable=True).indices
     order = order[order != own][:top_k]
     frame = pl.DataFrame(
@@ -57,7 +56,7 @@ def _minus_euclidean(rows: Tensor, row: Tensor) -> Tensor:
 
 def embedding(graph: Graph, scoring: Scoring, label: str) -> np.ndarray:
     """(dim,) float32 row of an entity, a copy. Raises UserError for an unknown label."""
-    return _row(scoring.entities.weight, labels.find(graph, "entity", label))
+    return _row(scoring.entities.values, labels.find(graph, "entity", label))
 
 
 def relation_embedding(graph: Graph, scoring: Scoring, label: str) -> np.ndarray:
@@ -67,12 +66,12 @@ def relation_embedding(graph: Graph, scoring: Scoring, label: str) -> np.ndarray
     """
     inverse = (graph.relations[graph.num_base_relations :] == label).arg_true()
     if len(inverse):
-        return _row(scoring.relations.weight, graph.num_base_relations + int(inverse[0]))
-    return _row(scoring.relations.weight, labels.find(graph, "relation", label))
+        return _row(scoring.relations.values, graph.num_base_relations + int(inverse[0]))
+    return _row(scoring.relations.values, labels.find(graph, "relation", label))
 
 
 def _row(weight: Tensor, at: int) -> np.ndarray:
-    return weight[at].detach().cpu().numpy().copy()
+    return weight[at].cpu().numpy().copy()
 
 
 def export(graph: Graph, scoring: Scoring, folder: str | Path, format: Format = "parquet") -> tuple[Path, Path]:
@@ -91,7 +90,7 @@ def export(graph: Graph, scoring: Scoring, folder: str | Path, format: Format = 
         path = Path(folder) / f"{name}.{format}"
         write = _write_parquet if format == "parquet" else _write_tsv
         with whole(path) as temporary:
-            write(temporary, names, table.weight.detach())
+            write(temporary, names, table.values)
         paths.append(path)
     return paths[0], paths[1]
 

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.models import ScoreModel
-from falsum.models.base import dot
-from falsum.noise import All
-from falsum.objectives.penalties import Dura, TableLp
+from falsum.mutations import Mutation
+from falsum.noise import Noise
+from falsum.objectives.penalties import Penalty
 from falsum.recipe.parts import build
 from falsum.recipe.settings import Recipe
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
-from falsum.training.job import Job, Validation
-from falsum.training.optimizers import Adam
+from falsum.training.job import Job, Term, Validation
+from falsum.training.optimizers import Optimizer
 
 
 def assemble(recipe: Recipe, graph: Graph) -> Job:
     """Every part of the recipe built on `graph`, tables initialised from the recipe's seed.
 
-    Raises UserError when parts cannot mean anything together.
+    Raises UserError when parts cannot mean anything together, or need more memory than there is.
     """
     device = pick_device(recipe.train.device)
     graph = graph.with_inverses() if recipe.train.inverses else graph
     model: ScoreModel = build("model", recipe.model)
-    entities, relations = Table(graph.num_entities, model.dim), Table(graph.num_relations, model.relation_width)
-    initialise(recipe, entities, relations, model)
-    objective, noise = build("objective", recipe.objective), build("noise", recipe.noise)
-    penalties = [build("penalty", part) for part in recipe.penalty]
-    optimizer = build("optimizer", recipe.optimizer)
-    if any(isinstance(p, Dura) for p in penalties) and model.compare is not dot:
+    noise: Noise = build("noise", recipe.noise)
+    penalties: list[Penalty] = [build("penalty", part) for part in recipe.penalty]
+    optimizer: Optimizer = build("optimizer", recipe.optimizer)
+    if any(penalty.linear_only for penalty in penalties) and not model.compare.linear:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
-    lazy = not isinstance(optimizer, Adam) or optimizer.lazy
-    everywhere = isinstance(noise, All) or any(isinstance(p, TableLp) for p in penalties)
-    grouped = objective.rows == "grouped" or (objective.rows == "either" and noise.groups and recipe.train.grouped)
+    row_wise = optimizer.row_wise and not noise.everyone and not any(p.whole_tables for p in penalties)
+    entities = Table(graph.num_entities, model.dim, row_wise=row_wise)
+    relations = Table(graph.num_relations, model.relation_width, row_wise=row_wise)
+    initialise(recipe, entities, relations, model)
+    terms = terms_of(recipe)
     try:
-        draw = noise.bind(graph, device)
+        sampler = noise.bind(graph, device).to(device)
     except ValueError as error:
         raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
     return Job(
@@ -54,21 +57,41 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
             recipe.dropout.relation,
             pick_dtype(recipe.train.precision, device),
         ),
-        objective=objective,
+        terms=terms,
         weighting=build("weighting", recipe.weighting),
-        draw=draw,
-        grouped=grouped,
-        joined=graph.has_inverses and noise.groups,
+        sampler=sampler,
+        grouped=groups(terms, noise, wanted=recipe.train.grouped),
+        joined=graph.has_inverses and noise.blind,
         penalties=penalties,
         optimizer=optimizer,
-        row_wise=frozenset() if everywhere or not lazy else frozenset({"entities", "relations"}),
         schedule=build("schedule", recipe.schedule),
         validation=Validation(**recipe.validation.model_dump()),
         epochs=recipe.train.epochs,
         seconds=recipe.train.seconds,
         batch_size=recipe.train.batch_size,
+        order=recipe.train.order,
         seed=recipe.train.seed,
     )
+
+
+def terms_of(recipe: Recipe) -> tuple[Term, ...]:
+    """The summands of the loss."""
+
+    def mutation(part: dict[str, Any] | None) -> Mutation | None:
+        return None if part is None else build("mutation", part)
+
+    first = Term(build("objective", recipe.objective), mutation(recipe.mutation))
+    more = [Term(build("objective", t.objective), mutation(t.mutation), t.weight, t.redraw) for t in recipe.terms]
+    return (first, *more)
+
+
+def groups(terms: Sequence[Term], noise: Noise, *, wanted: bool) -> bool:
+    """Whether equal questions share a row: where a loss is defined so, or where it is wanted and changes only the cost.
+
+    Terms that need a row per target make it of the shared one.
+    """
+    forms = {term.objective.rows for term in terms if term.mutation is None}
+    return "grouped" in forms or (wanted and noise.groups and "either" in forms)
 
 
 @torch.no_grad()
@@ -76,7 +99,7 @@ def initialise(recipe: Recipe, entities: Table, relations: Table, model: ScoreMo
     """Fill the tables and the model's matrices; norms and biases keep torch's defaults."""
     seed = recipe.train.seed
     matrices = {f"parameters.{name}": p for name, p in model.named_parameters() if p.dim() > 1}
-    for key, weight in {"entity": entities.weight, "relation": relations.weight, **matrices}.items():
+    for key, weight in {"entity": entities.values, "relation": relations.values, **matrices}.items():
         part = getattr(recipe.init, key.split(".")[0])
         settings = {k: v for k, v in part.items() if k != "name"}
         INITIALISERS[part["name"]](weight, derive(seed, "init", key), **settings)

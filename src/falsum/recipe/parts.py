@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import pydantic
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS
-from falsum.noise import NOISES
-from falsum.objectives import OBJECTIVES
+from falsum.mutations import MUTATIONS, Mutation
+from falsum.noise import NOISES, Noise
+from falsum.objectives import OBJECTIVES, Objective
 from falsum.objectives.penalties import PENALTIES
 from falsum.rows.initialisers import INITIALISERS
 from falsum.training.optimizers import OPTIMIZERS
@@ -25,6 +27,7 @@ Family = Mapping[str, Any]
 FAMILIES: dict[str, Family] = {
     "model": MODELS,
     "noise": NOISES,
+    "mutation": MUTATIONS,
     "objective": OBJECTIVES,
     "weighting": WEIGHTINGS,
     "penalty": PENALTIES,
@@ -33,28 +36,65 @@ FAMILIES: dict[str, Family] = {
     "init": INITIALISERS,
 }
 
+# The base class of a family: a parameter annotated with it, or with one of its subclasses, is a part itself.
+BASES: dict[type, str] = {Noise: "noise", Mutation: "mutation", Objective: "objective"}
+
 # Parameters that falsum passes itself: no settings.
 GIVEN = {"self", "weight", "seed"}
 
 
+def part(family: str, base: type | None = None) -> Any:
+    """The type of a setting that is a member of a family by name, or of those that are a `base`."""
+    return Annotated[dict[str, Any], AfterValidator(lambda value: resolve(family, value, base))]
+
+
 @cache
 def options(family: str, name: str) -> type[BaseModel]:
-    """A pydantic model of the settings of one member of a family, read from its signature."""
-    signature = inspect.signature(FAMILIES[family][name], eval_str=True)
-    fields: dict[str, Any] = {
-        key: (p.annotation, ... if p.default is p.empty else p.default)
-        for key, p in signature.parameters.items()
-        if key not in (GIVEN if family == "init" else {"self"})
-    }
+    """A pydantic model of the settings of one member of a family, read from its signature. Parts may hold parts."""
+    member = FAMILIES[family][name]
+    hints, fields = hints_of(member), dict[str, Any]()
+    for key, p in inspect.signature(member).parameters.items():
+        if key in (GIVEN if family == "init" else {"self"}):
+            continue
+        inner = family_of(hints[key])
+        if inner is None:
+            fields[key] = (hints[key], ... if p.default is p.empty else p.default)
+        elif p.default is p.empty:
+            fields[key] = (part(inner, hints[key]), ...)
+        else:
+            fields[key] = (part(inner, hints[key]), Field(default=described(inner, p.default), validate_default=True))
     return pydantic.create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 
-def resolve(family: str, value: dict[str, Any]) -> dict[str, Any]:
-    """A part with its defaults filled in: {"name": ..., option: ...}. Raises ValueError naming what is legal."""
+@cache
+def hints_of(member: Any) -> dict[str, Any]:
+    """The types of a member's parameters. A dataclass is asked itself: fields may come from classes of other modules."""
+    plain = not inspect.isclass(member) or dataclasses.is_dataclass(member)
+    return get_type_hints(member if plain else member.__init__)
+
+
+def family_of(annotation: Any) -> str | None:
+    """The family that an annotated base class stands for; None for plain settings."""
+    bases = (family for base, family in BASES.items() if inspect.isclass(annotation) and issubclass(annotation, base))
+    return next(bases, None)
+
+
+def described(family: str, member: Any) -> dict[str, Any]:
+    """A member of a family as a part: {"name": ..., option: ...}."""
+    name = next(name for name, cls in FAMILIES[family].items() if cls is type(member))
+    return {"name": name, **{key: getattr(member, key) for key in options(family, name).model_fields}}
+
+
+def resolve(family: str, value: dict[str, Any], base: type | None = None) -> dict[str, Any]:
+    """A part with its defaults filled in, and those of the parts in it: {"name": ..., option: ...}.
+
+    Raises ValueError naming what is legal.
+    """
     given = dict(value)
     name = given.pop("name", None)
-    if not isinstance(name, str) or name not in FAMILIES[family]:
-        raise ValueError(f"{name!r} is no {family}; legal names: {', '.join(FAMILIES[family])}")
+    legal = [key for key, cls in FAMILIES[family].items() if base is None or issubclass(cls, base)]
+    if not isinstance(name, str) or name not in legal:
+        raise ValueError(f"{name!r} is no {family} that can stand here; legal names: {', '.join(legal)}")
     try:
         filled = options(family, name)(**given)
     except pydantic.ValidationError as error:
@@ -62,8 +102,16 @@ def resolve(family: str, value: dict[str, Any]) -> dict[str, Any]:
     resolved = {"name": name, **filled.model_dump()}
     if family != "init":
         with torch.device("meta"):  # a model of any size, in no memory
-            FAMILIES[family][name](**{k: v for k, v in resolved.items() if k != "name"})  # ranges are its own business
+            build(family, resolved)  # ranges are its own business
     return resolved
+
+
+def build(family: str, part: Mapping[str, Any]) -> Any:
+    """The object that a resolved part describes, with the parts in it."""
+    cls = FAMILIES[family][part["name"]]
+    inner = {key: family_of(hint) for key, hint in hints_of(cls).items()}
+    rest = {key: value for key, value in part.items() if key != "name"}
+    return cls(**{key: build(f, value) if (f := inner.get(key)) else value for key, value in rest.items()})
 
 
 def explain(error: pydantic.ValidationError, legal: list[str]) -> str:
@@ -79,9 +127,3 @@ def explain(error: pydantic.ValidationError, legal: list[str]) -> str:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {message}" + (f" (got {item['input']!r})" if item["type"] != "value_error" else ""))
     return "; ".join(lines)
-
-
-def build(family: str, part: Mapping[str, Any]) -> Any:
-    """The object that a resolved part describes."""
-    rest = {key: value for key, value in part.items() if key != "name"}
-    return FAMILIES[family][part["name"]](**rest)

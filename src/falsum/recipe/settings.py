@@ -5,20 +5,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from falsum.errors import UserError
 from falsum.models import MODELS
-from falsum.recipe.parts import resolve
+from falsum.recipe.parts import part
 from falsum.recipe.text import assign, explain_nested, without_none
-
-
-def _part(family: str) -> Any:
-    return Annotated[dict[str, Any], AfterValidator(lambda value: resolve(family, value))]
+from falsum.training.job import Order
 
 
 class Section(BaseModel):
@@ -30,9 +27,20 @@ class Section(BaseModel):
 class Init(Section):
     """Initialisers of entity rows, relation rows and the model's own parameters (a Tucker core)."""
 
-    entity: _part("init") = Field(default={"name": "xavier_normal"}, validate_default=True)  # type: ignore[valid-type]
-    relation: _part("init") = Field(default={"name": "xavier_normal"}, validate_default=True)  # type: ignore[valid-type]
-    parameters: _part("init") = Field(default={"name": "normal"}, validate_default=True)  # type: ignore[valid-type]
+    entity: part("init") = Field(default={"name": "xavier_normal"}, validate_default=True)  # type: ignore[valid-type]
+    relation: part("init") = Field(default={"name": "xavier_normal"}, validate_default=True)  # type: ignore[valid-type]
+    parameters: part("init") = Field(default={"name": "normal"}, validate_default=True)  # type: ignore[valid-type]
+
+
+class ExtraTerm(Section):
+    """A further summand of the loss. weight: what it counts. redraw: whether its candidates are drawn afresh; otherwise
+    it shares those of the first term.
+    """
+
+    objective: part("objective") = Field(default={"name": "softmax"}, validate_default=True)  # type: ignore[valid-type]
+    mutation: part("mutation") | None = None  # type: ignore[valid-type]
+    weight: float = Field(default=1.0, gt=0, le=1e6)
+    redraw: bool = False
 
 
 class Dropout(Section):
@@ -46,19 +54,21 @@ class Train(Section):
     """The loop. batch_size counts triples per step; every step asks both sides.
 
     inverses: give every relation an inverse and ask head questions as tail questions of it (reciprocal relations).
-    grouped: equal queries share a row where objective and noise allow it. precision: "auto" takes bf16 scores where
+    grouped: equal queries share a row where objective and noise allow it. order: "apart", the questions of each side
+    come in an order of their own; "together", both questions of a triple come in one step. precision: "auto" takes bf16 scores where
     the hardware is fast at them. seconds: stop at the end of the epoch in which the steps have taken so long,
     validations not counted (0: no limit); such a run ends elsewhere each time.
     """
 
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=10**9)
     seconds: float = Field(default=0.0, ge=0)
-    batch_size: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=512, ge=1, le=10**9)
     inverses: bool = False
     grouped: bool = True
+    order: Order = "apart"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
 
 
 class Validate(Section):
@@ -94,17 +104,22 @@ class Pretraining(Section):
 
 
 class Recipe(Section):
-    """Everything that decides a run, except the graph's triples."""
+    """Everything that decides a run, except the graph's triples.
+
+    objective, mutation: the first term of the loss; terms: further ones.
+    """
 
     name: str = "custom"
-    model: _part("model")  # type: ignore[valid-type]
+    model: part("model")  # type: ignore[valid-type]
     pretraining: Pretraining | None = None
-    objective: _part("objective") = Field(default={"name": "softmax"}, validate_default=True)  # type: ignore[valid-type]
-    noise: _part("noise") = Field(default={"name": "all"}, validate_default=True)  # type: ignore[valid-type]
-    weighting: _part("weighting") = Field(default={"name": "equal"}, validate_default=True)  # type: ignore[valid-type]
-    penalty: list[_part("penalty")] = []  # type: ignore[valid-type]
-    optimizer: _part("optimizer") = Field(default={"name": "adagrad"}, validate_default=True)  # type: ignore[valid-type]
-    schedule: _part("schedule") = Field(default={"name": "constant"}, validate_default=True)  # type: ignore[valid-type]
+    objective: part("objective") = Field(default={"name": "softmax"}, validate_default=True)  # type: ignore[valid-type]
+    mutation: part("mutation") | None = None  # type: ignore[valid-type]
+    terms: list[ExtraTerm] = []
+    noise: part("noise") = Field(default={"name": "all"}, validate_default=True)  # type: ignore[valid-type]
+    weighting: part("weighting") = Field(default={"name": "equal"}, validate_default=True)  # type: ignore[valid-type]
+    penalty: list[part("penalty")] = []  # type: ignore[valid-type]
+    optimizer: part("optimizer") = Field(default={"name": "adagrad"}, validate_default=True)  # type: ignore[valid-type]
+    schedule: part("schedule") = Field(default={"name": "constant"}, validate_default=True)  # type: ignore[valid-type]
     init: Init = Init()
     dropout: Dropout = Dropout()
     train: Train = Train()

@@ -9,7 +9,6 @@ import torch
 
 from falsum.files import read_json
 from falsum.graph.graph import BOTH_SIDES, Graph
-from falsum.models.base import dot
 from falsum.noise import All
 from falsum.recipe.assemble import pick_device
 from falsum.recipe.parts import build
@@ -75,10 +74,10 @@ def estimate(recipe: Recipe, graph: Graph) -> float:
     rows = sum(len(graph.queries(triples, side, grouped=grouped)) for side in BOTH_SIDES)
     if noise.groups:
         per_score = PER_FUSED_SCORE if recipe.objective["name"] == "softmax" else PER_SCORE
-        products = model.compare is dot
+        products = model.compare.linear
         scores = rows * graph.num_entities * (per_score + dim * (PER_PRODUCT if products else PER_DISTANCE))
     else:
-        masked = model.compare is dot and recipe.dropout.entity > 0
+        masked = model.compare.linear and recipe.dropout.entity > 0
         scores = len(triples) * _draws(recipe) * dim * (PER_GATHERED_MASK if masked else PER_GATHERED)
     own = sum(parameter.numel() for parameter in model.parameters())
     distinct = min(relations, 2 * recipe.train.batch_size)

@@ -11,14 +11,22 @@ from torch import Tensor
 from falsum.seeds import generator
 
 
+def _fill(draw: Callable[..., Tensor], weight: Tensor, seed: int) -> Tensor:
+    """The weight itself, filled in place: a second table would double the memory that a large graph needs."""
+    plain = weight.detach()
+    if plain.device.type == "cpu" and plain.dtype == torch.float32:
+        return draw(plain.shape, generator=generator(seed), out=plain)
+    return plain.copy_(draw(plain.shape, generator=generator(seed)))
+
+
 def normal(weight: Tensor, seed: int, *, std: float = 1.0) -> None:
     """N(0, std^2)."""
-    weight.copy_(torch.randn(weight.shape, generator=generator(seed)) * std)
+    _fill(torch.randn, weight, seed).mul_(std)
 
 
 def uniform(weight: Tensor, seed: int, *, low: float = -1.0, high: float = 1.0) -> None:
     """U(low, high)."""
-    weight.copy_(torch.rand(weight.shape, generator=generator(seed)) * (high - low) + low)
+    _fill(torch.rand, weight, seed).mul_(high - low).add_(low)
 
 
 def xavier_normal(weight: Tensor, seed: int, *, gain: float = 1.0) -> None:

@@ -289,9 +289,7 @@ class Run:
 
     def _write_best(self, trainer: Trainer, record: Record) -> None:
         self.__dict__.pop("scoring", None)
-        tensors = {
-            k.removeprefix("weights."): v for k, v in trainer.state()[0].items() if not k.startswith("optimizer.")
-        }
+        tensors = trainer.job.scoring.tensors()
         about = {"format": FORMAT, "epoch": record.epoch, "metrics": record.metrics}
         write_tensors(self.folder / "model.safetensors", tensors, about)
 

@@ -1,7 +1,7 @@
 """The softmax state of inner products with all entities, without a (b, E) fp32 matrix.
 
 Forward keeps exp(score - block peak) in the score dtype; backward turns it into both gradients by two matrix
-products and adds the table's share into weight.grad in place. Exponentials are computed once.
+products and adds the table's share to its gradient in place. Exponentials are computed once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from falsum.graph.graph import Pairs
 from falsum.kernels.compiled import fused
-from falsum.kernels.dropout import _keep, _key, mask_work
-from falsum.rows.table import gradient
+from falsum.kernels.dropout import mask_key, mask_of, mask_work
+from falsum.rows.table import Table
 
 # Entities per block: (512, 8192) bf16 scores stay in an L3 cache.
 BLOCK = 8192
@@ -25,18 +26,18 @@ _LOG2_E = 1 / math.log(2)
 
 
 def _prepare(weight: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor, like: Tensor) -> Tensor:
-    return (weight * (_keep(ids, seed, threshold, weight).to(weight.dtype) * scale)).to(like.dtype)
+    return (weight * (mask_of(ids, seed, threshold, weight).to(weight.dtype) * scale)).to(like.dtype)
 
 
 def _accumulate(
     grad: Tensor, part: Tensor, shift: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor
 ) -> None:
-    grad.add_((part.to(grad.dtype) + shift) * (_keep(ids, seed, threshold, grad).to(grad.dtype) * scale))
+    grad.add_((part.to(grad.dtype) + shift) * (mask_of(ids, seed, threshold, grad).to(grad.dtype) * scale))
 
 
 def _exponentials(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     wide = torch.promote_types(scores.dtype, torch.float32)
-    peak = scores.amax(1).to(wide)
+    peak = scores.amax(1).to(wide).clamp(min=torch.finfo(wide).min)  # all of a block may be left out
     # exp2: the compiler turns exp and its sum into a running softmax, which takes one and a half to two times as long.
     weight = torch.exp2((scores.to(wide) - peak[:, None]) * _LOG2_E)
     return weight.to(scores.dtype), peak, weight.sum(1)
@@ -56,60 +57,98 @@ _accumulate_plain_fused, _column_sum_fused = fused(_accumulate_plain), fused(_co
 
 
 class _DotSoftmax(torch.autograd.Function):
-    """(query (b, w), weight (E, w)) -> (logsumexp (b,), sum of scores (b,)) over all entities, dropout included."""
+    """(query (b, w), table) -> (logsumexp (b,), sum of scores (b,)) over all entities, dropout included."""
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype, sums_scores: bool
+        ctx: Any,
+        query: Tensor,
+        table: Table,
+        drop: Pairs,
+        rate: float,
+        seed: int,
+        dtype: torch.dtype,
+        sums_scores: bool,
     ) -> tuple[Tensor, Tensor]:
-        plain = weight.detach()
+        plain = table.values
         ids = torch.arange(len(plain), dtype=torch.int32, device=plain.device)
         scale = torch.tensor(1 / (1 - rate), dtype=plain.dtype, device=plain.device)
-        mask = (ids, *_key(rate, seed, plain.device), scale)
-        table = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
+        mask = (ids, *mask_key(rate, seed, plain.device), scale)
+        rows = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
         scaled = query.to(dtype)
-        parts = [_exponentials_fused(scaled @ rows.T) for rows in table.split(BLOCK)]
+        pieces = zip(rows.split(BLOCK), _by_block(drop, len(rows)), strict=True)
+        parts = [_exponentials_fused(_left_out(scaled @ block.T, inside)) for block, inside in pieces]
         exponentials, peaks, sums = zip(*parts, strict=True)
         peak, mass = torch.stack(peaks), torch.stack(sums)
         logsumexp = torch.logsumexp(peak + mass.log(), 0)
-        column = _column_sum_fused(table, query) if sums_scores else torch.zeros_like(plain[0])
-        ctx.save_for_backward(query, table, peak, logsumexp, column, *exponentials)
-        ctx.weight, ctx.mask, ctx.rate = weight, mask, rate
+        column = _column_sum_fused(rows, query) if sums_scores else torch.zeros_like(plain[0])
+        ctx.save_for_backward(query, rows, peak, logsumexp, column, *exponentials)
+        ctx.table, ctx.mask, ctx.rate = table, mask, rate
         return logsumexp, query @ column
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        query, table, peak, logsumexp, column, *exponentials = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        query, rows, peak, logsumexp, column, *exponentials = ctx.saved_tensors
         by_lse, by_total = grads
-        factor = torch.exp(peak - logsumexp) * by_lse
+        # Where every entity is left out the log-sum-exp is -inf, and every exponential 0.
+        factor = torch.exp(peak - logsumexp.clamp(min=torch.finfo(peak.dtype).min)) * by_lse
         query_grad = by_total[:, None] * column
         shift = by_total @ query
-        into = gradient(ctx.weight)
-        for i, rows in enumerate(table.split(BLOCK)):
-            query_grad += factor[i][:, None] * (exponentials[i] @ rows)
-            part = exponentials[i].T @ (factor[i][:, None] * query).to(rows.dtype)
-            block = slice(i * BLOCK, i * BLOCK + len(rows))
+        into = ctx.table.sink()
+        for i, block_rows in enumerate(rows.split(BLOCK)):
+            query_grad += factor[i][:, None] * (exponentials[i] @ block_rows)
+            part = exponentials[i].T @ (factor[i][:, None] * query).to(block_rows.dtype)
+            block = slice(i * BLOCK, i * BLOCK + len(block_rows))
             ids, *key = ctx.mask
             if ctx.rate:
                 _accumulate_fused(into[block], part, shift, ids[block], *key)
             else:
                 _accumulate_plain_fused(into[block], part, shift)
-        return query_grad, None, None, None, None, None
+        return query_grad, *[None] * 6
+
+
+def _by_block(drop: Pairs, num: int) -> list[Pairs]:
+    """The pairs of each block of entities, counted from its start."""
+    entity, order = torch.sort(drop.entity)
+    row = drop.row[order]
+    ends = torch.arange(BLOCK, num + BLOCK, BLOCK, device=entity.device)
+    sizes = torch.diff(torch.searchsorted(entity, ends), prepend=ends.new_zeros(1)).tolist()
+    parts = zip(row.split(sizes), entity.split(sizes), strict=True)
+    return [Pairs(rows, entities - i * BLOCK) for i, (rows, entities) in enumerate(parts)]
+
+
+def _left_out(scores: Tensor, pairs: Pairs) -> Tensor:
+    """Scores with -inf at the pairs, in place."""
+    return scores.index_put_(tuple(pairs), scores.new_tensor(-torch.inf)) if len(pairs.row) else scores
 
 
 def dot_softmax(
-    query: Tensor, weight: Tensor, rate: float, seed: int, dtype: torch.dtype, *, sums_scores: bool = True
+    query: Tensor,
+    table: Table,
+    drop: Pairs,
+    rate: float,
+    seed: int,
+    dtype: torch.dtype,
+    *,
+    sums_scores: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Log-sum-exp and sum of query @ dropout(weight).T over all rows, both (b,) fp32.
+    """Log-sum-exp over all rows but those of `drop`, and sum over all rows, of query @ dropout(rows).T, both (b,) fp32.
 
-    query: (b, w) fp32. weight: (E, w) fp32 leaf; its gradient is added to weight.grad. dtype: of scores and products.
-    sums_scores: False gives zeros for the sums and saves a pass over the table.
+    query: (b, w) fp32. The table's gradient is added to it, dense. drop: (query, row) pairs, sorted by query; an entirely
+    left out query has -inf. dtype: of scores and products. sums_scores: False gives zeros for the sums and saves a pass
+    over the table.
     """
-    chunks = query.split(max(1, KEPT_BYTES // (len(weight) * dtype.itemsize)))
-    if len(chunks) == 1:
-        return _DotSoftmax.apply(query, weight, rate, seed, dtype, sums_scores)
-    parts = [
-        checkpoint(_DotSoftmax.apply, c, weight, rate, seed, dtype, sums_scores, use_reentrant=False) for c in chunks
-    ]
+    size = max(1, KEPT_BYTES // (table.num * dtype.itemsize))
+    if len(query) <= size:
+        return _DotSoftmax.apply(query, table, drop, rate, seed, dtype, sums_scores)
+    parts = []
+    for start in range(0, len(query), size):
+        bounds = torch.tensor([start, start + size], device=drop.row.device)
+        low, high = torch.searchsorted(drop.row, bounds).tolist()
+        own = Pairs(drop.row[low:high] - start, drop.entity[low:high])
+        turn = query[start : start + size]
+        parts.append(
+            checkpoint(_DotSoftmax.apply, turn, table, own, rate, seed, dtype, sums_scores, use_reentrant=False)
+        )
     logsumexp, total = zip(*parts, strict=True)
     return torch.cat(logsumexp), torch.cat(total)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from falsum.kernels.dropout import dropout
-from falsum.rows.table import gradient
+from falsum.rows.table import Table
 
 # How many products a matrix multiplication makes in the time in which one row is gathered, gradient included: measured
 # by bench/draws.py.
@@ -29,28 +29,29 @@ def pays(num_entities: int, own: int, dtype: torch.dtype) -> bool:
 class _Picked(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, weight: Tensor, ids: Tensor, rate: float, seed: int, dtype: torch.dtype
+        ctx: Any, query: Tensor, table: Table, ids: Tensor, rate: float, seed: int, dtype: torch.dtype
     ) -> Tensor:
-        everyone = torch.arange(len(weight), device=weight.device)
-        table = dropout(weight.detach(), everyone, rate, seed).to(dtype)
-        turns = zip(*_turns(query, ids, len(weight)), strict=True)
-        scores = torch.cat([(q.to(dtype) @ table.T).gather(1, own) for q, own in turns])
-        ctx.weight, ctx.rate, ctx.seed = weight, rate, seed
-        ctx.save_for_backward(query, ids, table, everyone)
+        everyone = torch.arange(table.num, device=query.device)
+        rows = dropout(table.values, everyone, rate, seed).to(dtype)
+        turns = zip(*_turns(query, ids, table.num), strict=True)
+        scores = torch.cat([(q.to(dtype) @ rows.T).gather(1, own) for q, own in turns])
+        ctx.table, ctx.rate, ctx.seed = table, rate, seed
+        ctx.save_for_backward(query, ids, rows, everyone)
         return scores.to(query.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        query, ids, table, everyone = ctx.saved_tensors
-        into = torch.zeros(table.shape, dtype=query.dtype, device=table.device)
+        query, ids, rows, everyone = ctx.saved_tensors
+        into = torch.zeros(rows.shape, dtype=query.dtype, device=rows.device)
         by_query = []
-        queries, owns = _turns(query, ids, len(table))
+        queries, owns = _turns(query, ids, len(rows))
         for q, own, grad in zip(queries, owns, grads[0].split([len(q) for q in queries]), strict=True):
-            spread = torch.zeros(len(q), len(table), dtype=grad.dtype, device=grad.device).scatter_add_(1, own, grad)
-            spread = spread.to(table.dtype)
-            by_query.append((spread @ table).to(query.dtype))
-            into += spread.T @ q.to(table.dtype)
-        gradient(ctx.weight).add_(dropout(into, everyone, ctx.rate, ctx.seed))
+            spread = torch.zeros(len(q), len(rows), dtype=grad.dtype, device=grad.device).scatter_add_(1, own, grad)
+            spread = spread.to(rows.dtype)
+            by_query.append((spread @ rows).to(query.dtype))
+            into += spread.T @ q.to(rows.dtype)
+        drawn = torch.unique(ids)
+        ctx.table.add(drawn, dropout(into[drawn], drawn, ctx.rate, ctx.seed))
         return torch.cat(by_query), None, None, None, None, None
 
 
@@ -59,10 +60,9 @@ def _turns(query: Tensor, ids: Tensor, num_entities: int) -> tuple[tuple[Tensor,
     return query.split(size), ids.split(size)
 
 
-def picked_scores(query: Tensor, weight: Tensor, ids: Tensor, rate: float, seed: int, dtype: torch.dtype) -> Tensor:
-    """(b, n): query (b, w) times the rows ids (b, n) of weight (E, w), dropout at `rate` on the rows.
+def picked_scores(query: Tensor, table: Table, ids: Tensor, rate: float, seed: int, dtype: torch.dtype) -> Tensor:
+    """(b, n): query (b, w) times the rows ids (b, n) of a table, dropout at `rate` on the rows.
 
-    Products are made in dtype, the scores have the dtype of query. The gradient of weight is added to weight.grad, for
-    all of its rows: of those that were not drawn it is 0.
+    Products are made in dtype, the scores have the dtype of query.
     """
-    return _Picked.apply(query, weight, ids, rate, seed, dtype)
+    return _Picked.apply(query, table, ids, rate, seed, dtype)

@@ -1,23 +1,63 @@
-"""What turns ids into scores: rows gathered once per batch, and query vectors made of them."""
+"""What turns questions into scores: rows gathered once per batch, query vectors made of them, and the tables behind."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from falsum.graph.graph import Query
+from falsum.kernels.compare import Compare
+from falsum.kernels.compiled import can_compile
 from falsum.kernels.dropout import dropout
 from falsum.models.base import Relations, ScoreModel
-from falsum.rows.table import Table
+from falsum.noise.base import Candidates
+from falsum.objectives.penalties import Factors
+from falsum.rows.table import Rows, Table
 from falsum.seeds import derive
+
+# Elements that one block of candidates may take, scores or (where nothing fuses them) differences: 16 MiB in fp32.
+BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A batch of questions, ready to be held against candidates.
+
+    vector: (b, v) query vectors. target: (t, w) rows of the known answers. rows: where candidates are read. dtype: of
+    inner products. rate, seed: of the dropout of candidate rows, which target has had. factors: what penalties read.
+    """
+
+    vector: Tensor
+    target: Tensor
+    rows: Rows
+    compare: Compare
+    dtype: torch.dtype
+    rate: float
+    seed: int
+    factors: Callable[[], Factors]
+
+
+class Scorer(ABC):
+    """Whatever scores candidates for questions: entity and relation tables with a score model, or rows that are made."""
+
+    @abstractmethod
+    def ask(self, query: Query, candidates: Candidates, seed: int) -> Asked:
+        """A batch made ready. candidates: whom it will be held against. seed: of dropout; read while training only."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the model by its name in a file, sharing memory with the model."""
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """What turns ids into scores: tables, model, and how they are regularised and rounded while training.
+class Scoring(Scorer):
+    """Tables and a score model, and how they are regularised and rounded while training.
 
     dropout_entity, dropout_relation: rates on looked-up rows, candidates included. dtype: of inner products
     (bfloat16 or float32); distances are always fp32.
@@ -30,33 +70,84 @@ class Scoring:
     dropout_relation: float = 0.0
     dtype: torch.dtype = torch.float32
 
+    @property
+    def device(self) -> torch.device:
+        return self.entities.device
 
-class Gathered(NamedTuple):
-    """The rows of a batch as the tables hold them: anchor (b, dim), relations, target (t, dim)."""
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that is trained, by name."""
+        own = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        return {"entities": self.entities.weight, "relations": self.relations.weight, **own}
 
-    anchor: Tensor
-    relations: Relations
-    target: Tensor
+    def tensors(self) -> dict[str, Tensor]:
+        own = {name: p.detach() for name, p in self.parameters().items()}
+        return own | {f"buffers.{name}": b for name, b in self.model.named_buffers()}
+
+    def ask(self, query: Query, candidates: Candidates, seed: int) -> Asked:
+        unique, index = torch.unique(query.relation, return_inverse=True)
+        rows = self.entities.of(torch.cat([query.anchor, query.target]))
+        anchor, target = rows.split([len(query.anchor), len(query.target)])
+        relations = Relations(self.relations.of(unique), index)
+        vector = self._encode(query, anchor, relations, seed)
+        rate = self.dropout_entity if self.model.training else 0.0
+        mask_seed = derive(seed, "candidates")
+        masked = dropout(target, query.target, rate, mask_seed)
+        factors = partial(self._factors, query, anchor, relations, target)
+        return Asked(vector, masked, self.entities, self.model.compare, self.dtype, rate, mask_seed, factors)
+
+    def _encode(self, query: Query, anchor: Tensor, relations: Relations, seed: int) -> Tensor:
+        """(b, v) query vectors. Dropout masks: one per query for anchors and relation vectors."""
+        if self.model.training:
+            own = torch.arange(len(query), device=anchor.device)
+            anchor = dropout(anchor, own, self.dropout_entity, derive(seed, "anchor"))
+            if self.dropout_relation:
+                if not self.model.relation_is_matrix:  # matrices have one mask per distinct relation
+                    relations = Relations(relations.each(), own)
+                ids = torch.arange(len(relations.rows), device=anchor.device)
+                masked = dropout(relations.rows, ids, self.dropout_relation, derive(seed, "relation"))
+                relations = Relations(masked, relations.index)
+        return self.model.query(anchor, relations, query.side, derive(seed, "model"))
+
+    def _factors(self, query: Query, anchor: Tensor, relations: Relations, target: Tensor) -> Factors:
+        """What penalties read of a batch, without dropout, and no batch norm learns from it."""
+
+        def vectors() -> Tensor:
+            with evaluating(self.model):
+                return self.model.query(anchor, relations, query.side, 0)
+
+        held, answer = self.model.used(anchor, target, query.side)
+        of_target = relations.index[query.row]
+        return Factors(held, relations.rows, answer, query.row, of_target, self.model.moduli, vectors)
 
 
-def gather(scoring: Scoring, query: Query) -> Gathered:
-    """Read every row that a batch needs once; relations once per distinct relation."""
-    unique, index = torch.unique(query.relation, return_inverse=True)
-    rows = scoring.entities.rows(torch.cat([query.anchor, query.target]))
-    anchor, target = rows.split([len(query.anchor), len(query.target)])
-    return Gathered(anchor, Relations(scoring.relations.rows(unique), index), target)
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, then as it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
-def encode(scoring: Scoring, query: Query, rows: Gathered, seed: int) -> Tensor:
-    """(b, v) query vectors. Dropout masks: one per query for anchors and relation vectors."""
-    anchor, relations = rows.anchor, rows.relations
-    if scoring.model.training:
-        own = torch.arange(len(query), device=anchor.device)
-        anchor = dropout(anchor, own, scoring.dropout_entity, derive(seed, "anchor"))
-        if scoring.dropout_relation:
-            if not scoring.model.relation_is_matrix:  # matrices have one mask per distinct relation
-                relations = Relations(relations.each(), own)
-            ids = torch.arange(len(relations.rows), device=anchor.device)
-            masked = dropout(relations.rows, ids, scoring.dropout_relation, derive(seed, "relation"))
-            relations = Relations(masked, relations.index)
-    return scoring.model.query(anchor, relations, query.side)
+def block_size(compare: Compare, vector: Tensor) -> int:
+    """How many candidates to hold against the (b, v) queries at a time."""
+    fuses = compare.products or (compare.by_rows is not None and can_compile(vector.device.type))
+    return max(1, BLOCK // max(1, len(vector) if fuses else vector.numel()))
+
+
+def scores_of(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """(b, n) scores of (b, v) against (n, w), or each against its own (b, n, w): see `Compare.scores`."""
+    if rows.dim() == 2:
+        return compare.scores(vector, rows, dtype)
+    return compare.scores(vector.unsqueeze(1), rows, dtype).squeeze(1)
+
+
+def pair_scores(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """(t,) scores of (t, v) each against one row (t, w), rounded as its rivals' are."""
+    if compare.linear and dtype is torch.bfloat16:
+        # As a matrix product does: exact products, summed in fp32, then rounded once.
+        query, row = (x.to(dtype).to(vector.dtype) for x in (vector, rows))
+        return (query * row).sum(-1).to(dtype).to(vector.dtype)
+    return compare(vector.unsqueeze(1), rows.unsqueeze(1)).flatten()

@@ -18,13 +18,15 @@ from falsum.errors import UserError
 from falsum.graph.graph import Graph, Query, Side
 from falsum.graph.weighting import Equal, Weighting
 from falsum.models.bilinear import RESCAL
-from falsum.noise import Candidates, Draw, Noise
+from falsum.noise import Candidates, Noise
 from falsum.objectives import Objective
 from falsum.rows.table import Table
-from falsum.scan.loss import loss
+from falsum.scan.loss import live, loss
 from falsum.scan.scoring import Scoring
 
 CPU = torch.device("cpu")
+
+Draw = Callable[[Query, int], Candidates]
 
 
 def graph_of(counts: Tensor) -> Graph:
@@ -52,8 +54,8 @@ class Problem:
     @property
     def scores(self) -> Tensor:
         """(b, n) float64: the scores of every answer to every query."""
-        size = len(self.scoring.entities.weight)
-        return self.scoring.relations.weight.detach().view(size, size)[: self.num_queries]
+        size = self.scoring.entities.num
+        return self.scoring.relations.values.view(size, size)[: self.num_queries]
 
     @torch.no_grad()
     def put(self, scores: Tensor) -> None:
@@ -73,11 +75,10 @@ class Problem:
         """(b, n): the derivative of the loss by every score. For self-adversarial weights, which are held constant,
         it is the direction in which training moves and no derivative of anything.
         """
-        weight = self.scoring.relations.weight
-        weight.grad = None
+        relations = self.scoring.relations
+        relations.sink().zero_()
         (self.values(seed) * self.query.weight).sum().backward()
-        assert weight.grad is not None
-        return weight.grad.view(len(self.scoring.entities.weight), -1)[: self.num_queries].clone()
+        return relations.sink().view(self.scoring.entities.num, -1)[: self.num_queries].clone()
 
 
 def problem(graph: Graph, objective: Objective, noise: Noise | Draw, weighting: Weighting | None = None) -> Problem:
@@ -91,15 +92,18 @@ def problem(graph: Graph, objective: Objective, noise: Noise | Draw, weighting: 
         raise UserError(f"{type(objective).__name__} is defined on grouped queries; the tabular trainer asks singly.")
     size = graph.num_entities
     entities, relations, model = Table(size, size), Table(1, size * size), RESCAL(size)
-    with torch.no_grad():
-        entities.weight.copy_(torch.eye(size))
-        relations.weight.zero_()
-    entities.weight.requires_grad_(False)
-    scoring = Scoring(entities.double(), relations.double(), model.double(), dtype=torch.float64)
+    entities.put(torch.arange(size), torch.eye(size))
+    relations.values.zero_()
+    scoring = Scoring(entities.double().requires_grad_(False), relations.double(), model.double(), dtype=torch.float64)
     scoring.model.eval()
-    draw = noise.bind(graph, CPU) if isinstance(noise, Noise) else noise
+    draw = _draw(noise, graph, scoring) if isinstance(noise, Noise) else noise
     query = _questions(graph, weighting or Equal())
     return Problem(scoring, objective, query, draw, int(query.anchor.max()) + 1)
+
+
+def _draw(noise: Noise, graph: Graph, scoring: Scoring) -> Draw:
+    sampler = noise.bind(graph, CPU)
+    return lambda query, seed: sampler.draw(query, seed, live(scoring, 0.0))
 
 
 def _questions(graph: Graph, weighting: Weighting) -> Query:
@@ -167,7 +171,7 @@ def over_every_draw(task: Problem, num: int) -> Problem:
     """The problem with its noise replaced by the exact expectation over `num` uniform draws: every query once per
     possible draw, so E^num rows for each answer.
     """
-    size = len(task.scoring.entities.weight)
+    size = task.scoring.entities.num
     draws = torch.tensor(list(product(range(size), repeat=num)))
     many = task.query.select(torch.arange(len(task.query)).repeat_interleave(len(draws)))
     query = replace(many, weight=many.weight / len(draws))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from falsum.graph.graph import Graph
 from falsum.graph.weighting import Weighting
-from falsum.noise.base import Draw
+from falsum.mutations.base import Mutation
+from falsum.noise.base import Sampler
 from falsum.objectives.base import Objective
-from falsum.objectives.penalties import Penalty, TableLp
+from falsum.objectives.penalties import Penalty
 from falsum.scan.scoring import Scoring
 from falsum.training.optimizers import Optimizer
 from falsum.training.schedules import Schedule
 
+Order = Literal["apart", "together"]
+
 
 @dataclass(frozen=True)
 class Validation:
-    """See `falsum.recipe.settings.Validate`: when to validate, on what, and when to stop."""
+    """When to validate, on what, and when to stop: see `falsum.recipe.settings.Validate`."""
 
     every: int = 5
     times: int = 0
@@ -34,26 +38,46 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Term:
+    """One summand of the loss: weight times an objective over the candidates, as they are or mutated.
+
+    redraw: whether its candidates are drawn afresh; otherwise all terms share one draw.
+    """
+
+    objective: Objective
+    mutation: Mutation | None = None
+    weight: float = 1.0
+    redraw: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
-    """A run with every part built: what `train` needs and nothing else.
+    """What training needs and nothing else.
 
     grouped: equal queries share a row. joined: both sides share a batch, possible where head questions are asked as
-    tail questions and every query has the same candidates; halves the passes over the tables.
+    tail questions and candidates depend on no query; halves the passes over the tables. order: see
+    `falsum.recipe.settings.Train`.
     """
 
     graph: Graph
     scoring: Scoring
-    objective: Objective
+    terms: tuple[Term, ...]
     weighting: Weighting
-    draw: Draw
+    sampler: Sampler
     grouped: bool
     joined: bool
-    penalties: Sequence[Penalty | TableLp]
+    penalties: Sequence[Penalty]
     optimizer: Optimizer
-    row_wise: frozenset[str]
     schedule: Schedule
     validation: Validation
     epochs: int
     seconds: float
     batch_size: int
+    order: Order
     seed: int
+
+    @property
+    def row_wise(self) -> frozenset[str]:
+        """Names of the tables that are updated by rows."""
+        tables = {"entities": self.scoring.entities, "relations": self.scoring.relations}
+        return frozenset(name for name, table in tables.items() if table.row_wise)

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from falsum.errors import UserError
 from falsum.evaluation.metrics import metrics
 from falsum.evaluation.ranks import rank
-from falsum.graph.graph import BOTH_SIDES, Query, joined
-from falsum.objectives.penalties import Penalty, TableLp
-from falsum.scan.loss import factors, loss
-from falsum.scan.scoring import Gathered, gather
+from falsum.graph.graph import BOTH_SIDES, Query
+from falsum.noise.base import Candidates, Live
+from falsum.objectives.base import Objective
+from falsum.scan.loss import live, loss
+from falsum.scan.scoring import Asked
 from falsum.seeds import derive, generator
+from falsum.training.batches import Batches
 from falsum.training.job import Job
-from falsum.training.optimizers import Updater
+from falsum.training.learned import LearnedNumbers
+from falsum.training.optimizers import Adam, Updater
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Record:
     """Where training stands. epoch counts finished epochs; loss is the mean per triple and side since the epoch began.
 
     seconds: since training began; step_seconds: of the steps alone, without validations and the writing of files.
-    metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
+    learned: numbers that the objectives learn, by name. metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
     """
 
     epoch: int
@@ -38,6 +41,7 @@ class Record:
     seconds: float
     step_seconds: float
     lr: float
+    learned: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     best: bool = False
     done: str = ""
@@ -65,24 +69,20 @@ class Trainer:
     def __init__(self, job: Job, *, rank_progress: Callable[[int], None] = lambda done: None) -> None:
         self.job, self.position = job, Position()
         self.rank_progress = rank_progress
-        scoring = job.scoring
-        self.parameters: dict[str, nn.Parameter] = {
-            "entities": scoring.entities.weight,
-            "relations": scoring.relations.weight,
-            **{f"model.{name}": p for name, p in scoring.model.named_parameters()},
-        }
-        self.updater = Updater(job.optimizer, self.parameters, job.row_wise)
-        triples = job.graph.splits["train"]
-        self.device = scoring.entities.weight.device
-        weights = {side: job.weighting(job.graph, side) for side in BOTH_SIDES}
-        sides = [
-            job.graph.queries(triples, side, grouped=job.grouped, weight=weights[side].float()).to(self.device)
-            for side in BOTH_SIDES
-        ]
-        self.queries = [joined(sides)] if job.joined else sides
-        self.steps_per_epoch = max(1, math.ceil(len(triples) / job.batch_size))
-        self.triples_per_step = len(triples) / self.steps_per_epoch
-        self._orders: tuple[int, list[Tensor]] | None = None
+        self.device = job.scoring.device
+        self.weights = job.scoring.parameters()
+        tables = {"entities": job.scoring.entities, "relations": job.scoring.relations}
+        by_rows = {name: table for name, table in tables.items() if table.row_wise}
+        whole = {name: p for name, p in self.weights.items() if name not in by_rows}
+        self.learned = [LearnedNumbers(term.objective.learned, self.device) for term in job.terms]
+        own = {f"objective.{i}.{name}": (p, lr) for i, held in enumerate(self.learned) for name, p, lr in held.listed()}
+        self.updaters = {"optimizer": Updater(job.optimizer, whole, by_rows)}
+        self.updaters |= {f"adam.{name}": Updater(Adam(lr), {"value": p}) for name, (p, lr) in own.items()}
+        if generator := dict(job.sampler.named_parameters()):
+            self.updaters["adam.noise"] = Updater(Adam(job.sampler.lr), generator)
+        self.batches = Batches(job)
+        self.steps_per_epoch = self.batches.per_epoch
+        self.triples_per_step = len(job.graph.splits["train"]) / self.steps_per_epoch
 
     def run(self) -> Iterator[Record]:
         """Train to the end, yielding a record after every step and every validation."""
@@ -100,7 +100,6 @@ class Trainer:
             began = time.perf_counter()
             value = self.step()
             position.loss_sum += value
-            position.step += 1
             now = time.perf_counter()
             position.seconds, position.step_seconds = now - start, position.step_seconds + now - began
             if not math.isfinite(value):
@@ -117,55 +116,68 @@ class Trainer:
         )
 
     def step(self) -> float:
-        """One optimizer step over both sides; the mean loss per triple and side."""
+        """One optimizer step over both sides; the mean loss per triple and side. Advances the position."""
         job, step = self.job, self.position.step
         epoch, inside = divmod(step, self.steps_per_epoch)
+        now = step / self.steps_per_epoch
         job.scoring.model.train()
-        torch.manual_seed(derive(job.seed, step, "model"))  # for dropout inside a score model
-        touched: dict[str, list[Tensor]] = {"entities": [], "relations": []}
+        objectives = [term.objective.at(now, held.values()) for term, held in zip(job.terms, self.learned, strict=True)]
+        view = live(job.scoring, now)
         total = torch.zeros((), device=self.device)
-        objective = job.objective.at(step / self.steps_per_epoch)
-        for part, query in enumerate(self.queries):
-            batch = query.select(self._rows(part, epoch, inside))
-            candidates = job.draw(batch, derive(job.seed, step, "noise", part))
-            rows = gather(job.scoring, batch)
-            seed = derive(job.seed, step, "dropout", part)
-            values = loss(job.scoring, objective, batch, candidates, seed, rows)
-            value = (values * batch.weight).sum() / self.triples_per_step
+        drawn = []
+        for part, batch in enumerate(self.batches.at(epoch, inside)):
+            candidates = job.sampler.draw(batch, derive(job.seed, step, "noise", part), view)
+            asked = job.scoring.ask(batch, candidates, derive(job.seed, step, "dropout", part))
+            value = self._loss(objectives, batch, candidates, asked, part, view) / self.triples_per_step
             total += value.detach()
-            (value + self._penalty(batch, rows)).backward()
-            if job.row_wise:
-                touched["entities"] += [batch.anchor, batch.target]
-                if isinstance(candidates.ids, Tensor):
-                    touched["entities"].append(candidates.ids.flatten())
-                touched["relations"].append(batch.relation)
+            (value + self._penalty(asked)).backward()
+            drawn.append((batch, candidates))
         self._table_penalty()
-        self.updater.step(self._scale(), {name: torch.cat(ids) for name, ids in touched.items() if ids})
+        self.updaters["optimizer"].step(self._scale())
+        self._learn(drawn, view)
+        self.position.step += 1
         return float(total) / len(BOTH_SIDES)
 
-    def _penalty(self, batch: Query, rows: Gathered) -> Tensor:
+    def _loss(
+        self, objectives: list[Objective], batch: Query, candidates: Candidates, asked: Asked, part: int, view: Live
+    ) -> Tensor:
+        """0-dim: the weighted sum of the terms over the batch's targets."""
+        job, step = self.job, self.position.step
+        total = torch.zeros((), device=self.device)
+        for i, (term, objective) in enumerate(zip(job.terms, objectives, strict=True)):
+            own = candidates
+            if term.redraw:
+                own = job.sampler.draw(batch, derive(job.seed, step, "noise", part, "term", i), view)
+            values = loss(job.scoring, objective, batch, own, asked.seed, mutation=term.mutation, asked=asked)
+            total = total + term.weight * (values * batch.weight).sum()
+        return total
+
+    def _learn(self, drawn: list[tuple[Query, Candidates]], view: Live) -> None:
+        """What follows a step: the objectives' own numbers, and the sampler's caches and parameters."""
+        for part, (batch, candidates) in enumerate(drawn):
+            seed = derive(self.job.seed, self.position.step, "learn", part)
+            value = self.job.sampler.learn(batch, candidates, view, seed)
+            if value is not None:
+                value.backward()
+        for name, updater in self.updaters.items():
+            if name != "optimizer":
+                updater.step()
+
+    def _penalty(self, asked: Asked) -> Tensor:
         """Penalties of the batch, averaged as its losses."""
-        penalties = [p for p in self.job.penalties if isinstance(p, Penalty)]
-        if not penalties:
-            return torch.zeros((), device=self.device)
-        parts = factors(self.job.scoring, batch, rows)
-        value = sum((penalty(parts) for penalty in penalties), start=torch.zeros((), device=self.device))
-        return value.sum() / self.triples_per_step
+        zero = torch.zeros((), device=self.device)
+        if not self.job.penalties:
+            return zero
+        factors = asked.factors()
+        values = [penalty.of_batch(factors) for penalty in self.job.penalties]
+        return sum((value for value in values if value is not None), start=zero).sum() / self.triples_per_step
 
     def _table_penalty(self) -> None:
+        scoring = self.job.scoring
         for penalty in self.job.penalties:
-            if isinstance(penalty, TableLp):
-                penalty.total(self.parameters["entities"], self.parameters["relations"]).backward()
-
-    def _rows(self, part: int, epoch: int, inside: int) -> Tensor:
-        """The queries of one batch: a slice of the epoch's permutation."""
-        if self._orders is None or self._orders[0] != epoch:
-            seeds = [derive(self.job.seed, epoch, "order", i) for i in range(len(self.queries))]
-            orders = [torch.randperm(len(q), generator=generator(s)) for q, s in zip(self.queries, seeds, strict=True)]
-            self._orders = (epoch, [order.to(self.device) for order in orders])
-        order = self._orders[1][part]
-        low, high = (len(order) * i // self.steps_per_epoch for i in (inside, inside + 1))
-        return order[low:high].sort().values
+            value = penalty.of_tables(scoring.entities.whole, scoring.relations.whole)
+            if value is not None:
+                value.backward()
 
     def _validation_due(self, epoch: int) -> bool:
         job = self.job
@@ -219,7 +231,8 @@ class Trainer:
         mean = self.position.loss_sum / done_steps if self.position.step else 0.0
         lr = self.job.optimizer.lr * self._scale()
         step, spent = self.position.step, self.position.step_seconds
-        return Record(epoch, step, self.steps_per_epoch, mean, speed, seconds, spent, lr, **more)  # type: ignore[arg-type]
+        own = {name: float(v) for held in self.learned for name, v in held.values().items()}
+        return Record(epoch, step, self.steps_per_epoch, mean, speed, seconds, spent, lr, own, **more)  # type: ignore[arg-type]
 
     def _scale(self) -> float:
         step = self.position.step
@@ -230,24 +243,34 @@ class Trainer:
 
         Raises Diverged when a weight is not finite, so that no such state is ever saved.
         """
-        tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
+        tensors = {f"weights.{name}": p.detach() for name, p in self.weights.items()}
         for name, weight in tensors.items():
             if not bool(torch.isfinite(weight).all()):
                 raise self._diverged(f"The {name} became NaN or infinite")
         tensors |= {f"buffers.{name}": b for name, b in self.job.scoring.model.named_buffers()}
-        tensors |= {f"optimizer.{name}": t for name, t in self.updater.state().items()}
-        return tensors, {**asdict(self.position), "updates": self.updater.steps}
+        tensors |= self._beside()
+        for name, updater in self.updaters.items():
+            tensors |= {f"{name}.{key}": t for key, t in updater.state().items()}
+        return tensors, {**asdict(self.position), "updates": self.updaters["optimizer"].steps}
+
+    def _beside(self) -> dict[str, Tensor]:
+        """What is learned or kept beside the model: it is part of a checkpoint, and of no model file."""
+        own = {f"objective.{i}.{name}": p.detach() for i, h in enumerate(self.learned) for name, p, _ in h.listed()}
+        return own | {f"noise.{name}": t.detach() for name, t in self.job.sampler.state_dict().items()}
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, object]) -> None:
         """Take up a saved state."""
-        for name, parameter in self.parameters.items():
+        for name, parameter in self.weights.items():
             parameter.copy_(tensors[f"weights.{name}"])
         for name, buffer in self.job.scoring.model.named_buffers():
             buffer.copy_(tensors[f"buffers.{name}"])
+        for name, tensor in self._beside().items():
+            tensor.copy_(tensors[name])
         values = dict(scalars)
         steps = values.pop("updates")
         assert isinstance(steps, int)
-        optimizer = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
-        self.updater.restore(optimizer, steps)
+        for name, updater in self.updaters.items():
+            prefix = f"{name}."
+            updater.restore({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, steps)
         self.position.__dict__.update(values)

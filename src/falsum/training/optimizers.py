@@ -6,11 +6,14 @@ Every table has dense fused updates (all rows have gradients) or row-wise ones (
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from falsum.errors import in_range
+from falsum.rows.table import Table
 
 
 class Optimizer(ABC):
@@ -19,9 +22,12 @@ class Optimizer(ABC):
     lr: float
 
     def __post_init__(self) -> None:
-        self.dense(
-            [nn.Parameter(torch.zeros(1, device="cpu"))]
-        )  # torch refuses settings out of range with a ValueError
+        in_range("(0, 1e6]", lr=self.lr)
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether rows without a gradient may be left as they are."""
+        return True
 
     @abstractmethod
     def dense(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
@@ -43,6 +49,10 @@ class Adagrad(Optimizer):
     lr: float = 0.1
     eps: float = 1e-10
     initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        in_range("[0, 1e6]", eps=self.eps, initial=self.initial)
 
     def dense(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adagrad(
@@ -69,6 +79,15 @@ class Adam(Optimizer):
     beta2: float = 0.999
     eps: float = 1e-8
     lazy: bool = False
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        in_range("[0, 1)", beta1=self.beta1, beta2=self.beta2)
+        in_range("(0, 1e6]", eps=self.eps)
+
+    @property
+    def row_wise(self) -> bool:
+        return self.lazy
 
     def dense(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
@@ -104,30 +123,30 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"adagrad": Adagrad, "adam": Adam, "sgd
 
 
 class Updater:
-    """Applies an optimizer to named parameters; those in `row_wise` only where the step touched them."""
+    """Applies an optimizer to named parameters, and to named row-wise tables only where the step touched them."""
 
-    def __init__(self, settings: Optimizer, parameters: dict[str, nn.Parameter], row_wise: frozenset[str]) -> None:
-        self.settings, self.parameters = settings, parameters
-        self.slots = {name: settings.slots(parameters[name].detach()) for name in sorted(row_wise)}
-        self.whole = {name: p for name, p in parameters.items() if name not in row_wise}
+    def __init__(
+        self, settings: Optimizer, parameters: Mapping[str, nn.Parameter], tables: Mapping[str, Table] | None = None
+    ) -> None:
+        self.settings, self.whole, self.tables = settings, dict(parameters), dict(tables or {})
+        self.slots = {name: settings.slots(table.values) for name, table in sorted(self.tables.items())}
         self.torch = settings.dense(list(self.whole.values())) if self.whole else None
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, scale: float, touched: dict[str, Tensor]) -> None:
-        """One update at learning rate lr * scale, then clear the gradients. touched: row ids by parameter name."""
+    def step(self, scale: float = 1.0) -> None:
+        """One update at learning rate lr * scale, then clear the gradients."""
         self.steps += 1
         for name, slots in self.slots.items():
-            weight = self.parameters[name]
-            ids = torch.unique(touched[name])
-            if weight.grad is None or len(ids) == 0:
+            table = self.tables[name]
+            ids, grad = table.take()
+            if len(ids) == 0:
                 continue
-            rows, own = weight.detach()[ids], tuple(slot[ids] for slot in slots)
-            self.settings.update(rows, weight.grad[ids], own, self.settings.lr * scale, self.steps)
-            weight.detach()[ids] = rows
+            rows, own = table.values[ids], tuple(slot[ids] for slot in slots)
+            self.settings.update(rows, grad, own, self.settings.lr * scale, self.steps)
+            table.put(ids, rows)
             for slot, part in zip(slots, own, strict=True):
                 slot[ids] = part
-            weight.grad[ids] = 0
         if self.torch is not None:
             for group in self.torch.param_groups:
                 group["lr"] = self.settings.lr * scale

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from falsum.errors import in_range
+
 
 class Schedule(ABC):
     """A factor on the learning rate: a pure function of where training stands, so it has no state to lose."""
@@ -13,8 +15,7 @@ class Schedule(ABC):
     warmup: int
 
     def __post_init__(self) -> None:
-        if self.warmup < 0:
-            raise ValueError(f"warmup is a number of steps, at least 0; got {self.warmup}")
+        in_range("[0, 1e9]", warmup=self.warmup)
 
     @abstractmethod
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
@@ -43,6 +44,12 @@ class Plateau(Schedule):
     threshold: float = 1e-4
     warmup: int = 0
 
+    def __post_init__(self) -> None:
+        Schedule.__post_init__(self)
+        in_range("(0, 1]", decay=self.decay)
+        in_range("[0, 1e9]", patience=self.patience)
+        in_range("[0, 1]", threshold=self.threshold)
+
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         best, bad, factor = float("-inf"), 0, 1.0
         for metric in history:
@@ -63,8 +70,8 @@ class Steps(Schedule):
 
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)
-        if self.every < 1:
-            raise ValueError(f"every is a number of epochs, at least 1; got {self.every}")
+        in_range("[1, 1e9]", every=self.every)
+        in_range("(0, 1]", decay=self.decay)
 
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         return float(self.decay ** int(epoch // self.every)) * _warm(step, self.warmup)
@@ -80,8 +87,8 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
+        in_range("[1, 1e9]", epochs=self.epochs)
+        in_range("[0, 1]", last=self.last)
 
     def factor(self, step: int, epoch: float, history: Sequence[float]) -> float:
         return (1 - min(1.0, epoch / self.epochs) * (1 - self.last)) * _warm(step, self.warmup)

@@ -1,0 +1,225 @@
+"""Ways to the state of a scan, and the one table that chooses among them.
+
+A path is looked up by (compare, summary), then by (compare, None), then among the generic ones: the first that pays is
+taken. A model or objective without a path of its own is slower, never refused; every path gives the generic state and
+gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from falsum.graph.graph import Pairs
+from falsum.kernels.compare import DOT, Compare
+from falsum.kernels.dropout import dropout
+from falsum.mutations.base import Mutation
+from falsum.objectives.summaries import LogSumExp, Scores, State, Summary
+from falsum.rows.table import Table
+from falsum.scan.dot_softmax import dot_softmax
+from falsum.scan.gathered import gathered_scores
+from falsum.scan.mutated import mutated_scores
+from falsum.scan.picked import pays, picked_scores
+from falsum.scan.scoring import BLOCK, Asked, block_size, scores_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is to be folded: a batch of b queries against candidates.
+
+    positive: (t,) scores of the targets. ids: range(E) or (c, n), see `Candidates`. weight: (c, n), how often each
+    drawn id counts. drop: pairs that do not count, sorted by row. mutation: needs one target per query.
+    """
+
+    asked: Asked
+    summary: Summary
+    positive: Tensor
+    ids: range | Tensor
+    weight: Tensor | None
+    drop: Pairs | None
+    mutation: Mutation | None
+
+
+class Path(NamedTuple):
+    """One way to a state, and whether it can and should be taken."""
+
+    pays: Callable[[Scan], bool]
+    state: Callable[[Scan], State]
+
+
+def state_of(scan: Scan) -> State:
+    """The summary of a scan's candidates, (b,) tensors, by the first path that pays. Differentiable."""
+    compare, summary = scan.asked.compare, type(scan.summary)
+    ways = (*PATHS.get((compare, summary), ()), *PATHS.get((compare, None), ()), *GENERIC)
+    return next(way for way in ways if way.pays(scan)).state(scan)
+
+
+# All entities
+
+
+def _blocks_state(scan: Scan) -> State:
+    """Block by block, each recomputed in the backward pass instead of kept."""
+    asked, state = scan.asked, None
+    mixes = scan.mutation is not None and not asked.compare.linear  # then every query has rows of its own
+    size = max(1, BLOCK // asked.vector.numel()) if mixes else block_size(asked.compare, asked.vector)
+    for ids, rows in asked.rows.blocks(size):
+        inside = None if scan.drop is None else within(scan.drop, int(ids[0]), int(ids[0]) + len(ids))
+        masked = dropout(rows, ids.expand(rows.shape[:-1]), asked.rate, asked.seed)
+        part = checkpoint(_block_state, scan, ids, masked, inside, use_reentrant=False, preserve_rng_state=False)
+        state = part if state is None else scan.summary.merge(state, part)
+    assert state is not None
+    return state
+
+
+def _block_state(scan: Scan, ids: Tensor, rows: Tensor, drop: Pairs | None) -> State:
+    asked = scan.asked
+    if scan.mutation is None:
+        scores = scores_of(asked.compare, asked.vector, rows, asked.dtype)
+    else:
+        mix = scan.mutation.mix(ids[None], rows[None], asked.seed)
+        scores = mutated_scores(asked.compare, asked.vector, asked.target, mix, asked.dtype)
+    if drop is not None:
+        scores = scores.index_put(tuple(drop), scores.new_tensor(-torch.inf))
+    return scan.summary.fold(scores, scan.positive)
+
+
+def _softmax_state(scan: Scan) -> State:
+    """The softmax of inner products with a table, without an fp32 matrix of scores."""
+    asked, summary = scan.asked, scan.summary
+    assert isinstance(summary, LogSumExp)
+    assert isinstance(asked.rows, Table)
+    assert scan.drop is not None
+    scaled = asked.vector / summary.temperature
+    logsumexp, total = dot_softmax(
+        scaled, asked.rows, scan.drop, asked.rate, asked.seed, asked.dtype, sums_scores=summary.sums
+    )
+    dropped = torch.bincount(scan.drop.row, minlength=len(total))
+    if summary.sums:  # of every entity; the dropped ones are the targets, whose scores are known
+        total = total.index_add(0, scan.drop.row, -scan.positive / summary.temperature)
+    return logsumexp, total, (asked.rows.num - dropped).to(total.dtype)
+
+
+def _softmax_pays(scan: Scan) -> bool:
+    if scan.mutation is not None or not isinstance(scan.ids, range) or not isinstance(scan.asked.rows, Table):
+        return False
+    assert isinstance(scan.summary, LogSumExp)
+    assert scan.drop is not None
+    return not scan.summary.sums or len(scan.drop.row) == len(scan.positive)
+
+
+# Drawn candidates
+
+
+def _drawn_state(scores: Callable[[Asked, Tensor], Tensor]) -> Callable[[Scan], State]:
+    """Fold (b, n) scores of drawn candidates, made by `scores`: they are small, the rows behind them need not be."""
+
+    def state(scan: Scan) -> State:
+        assert isinstance(scan.ids, Tensor)
+        return _fold_drawn(scan, scan.ids, scores(scan.asked, scan.ids))
+
+    return state
+
+
+def _fold_drawn(scan: Scan, ids: Tensor, scores: Tensor) -> State:
+    num = len(scan.asked.vector)
+    weight = None if scan.weight is None else each(scan.weight.to(scores.dtype), num)
+    if scan.drop is not None:
+        scores = scores.masked_fill(_hits(scan.drop, each(ids, num), scan.asked.rows.num), -torch.inf)
+    if weight is not None:
+        scores = scores.masked_fill(weight == 0, -torch.inf)
+    return scan.summary.fold(scores, scan.positive, weight)
+
+
+def _gathered(asked: Asked, ids: Tensor) -> Tensor:
+    assert isinstance(asked.rows, Table)
+    return gathered_scores(asked.compare, asked.vector, asked.rows, ids, asked.rate, asked.seed, asked.dtype)
+
+
+def _picked(asked: Asked, ids: Tensor) -> Tensor:
+    assert isinstance(asked.rows, Table)
+    return picked_scores(asked.vector, asked.rows, ids, asked.rate, asked.seed, asked.dtype)
+
+
+def _made(asked: Asked, ids: Tensor) -> Tensor:
+    """Scores of rows that are made for each query."""
+    num = len(asked.vector)
+    rows = dropout(asked.rows.of(each(ids, num)), each(ids, num), asked.rate, asked.seed)
+    return scores_of(asked.compare, asked.vector, rows, asked.dtype)
+
+
+def _mutated_state(scan: Scan) -> State:
+    """Some queries at a time, their candidates' rows gathered, mixed and compared again in the backward pass."""
+    assert isinstance(scan.ids, Tensor)
+    parts, num = [], len(scan.asked.vector)
+    shared = len(scan.ids) == 1 and scan.asked.compare.linear  # then no query needs rows of its own
+    size = num if shared else max(1, BLOCK // (scan.ids.shape[1] * scan.asked.rows.width))
+    for rows in torch.arange(num, device=scan.ids.device).split(size):
+        own = scan.ids if len(scan.ids) == 1 else each(scan.ids, num)[rows]
+        parts.append(checkpoint(_mutated_turn, scan, rows, own, use_reentrant=False, preserve_rng_state=False))
+    return _fold_drawn(scan, scan.ids, torch.cat(parts))
+
+
+def _mutated_turn(scan: Scan, queries: Tensor, ids: Tensor) -> Tensor:
+    asked = scan.asked
+    assert scan.mutation is not None
+    rows = dropout(asked.rows.of(ids), ids, asked.rate, asked.seed)
+    mix = scan.mutation.mix(ids, rows, asked.seed)
+    vector, target = asked.vector.index_select(0, queries), asked.target.index_select(0, queries)
+    return mutated_scores(asked.compare, vector, target, mix, asked.dtype)
+
+
+def drawn_scores(asked: Asked, ids: range | Tensor) -> Tensor:
+    """(b, n) scores against candidates range(E) or (c, n), the cheapest way."""
+    return state_of(Scan(asked, Scores(), asked.vector.new_zeros(0), ids, None, None, None))[0]
+
+
+# The table
+
+
+def _draws_of_table(scan: Scan) -> bool:
+    return isinstance(scan.ids, Tensor) and isinstance(scan.asked.rows, Table) and scan.mutation is None
+
+
+def _picks_pay(scan: Scan) -> bool:
+    if not _draws_of_table(scan):
+        return False
+    assert isinstance(scan.ids, Tensor)
+    own, num = len(scan.ids) == len(scan.asked.vector) > 1, scan.ids.shape[1]
+    return own and pays(scan.asked.rows.num, num, scan.asked.dtype)
+
+
+PATHS: Mapping[tuple[Compare, type[Summary] | None], tuple[Path, ...]] = {
+    (DOT, LogSumExp): (Path(_softmax_pays, _softmax_state),),
+    (DOT, None): (Path(_picks_pay, _drawn_state(_picked)),),
+}
+GENERIC = (
+    Path(lambda scan: isinstance(scan.ids, range), _blocks_state),
+    Path(_draws_of_table, _drawn_state(_gathered)),
+    Path(lambda scan: scan.mutation is not None, _mutated_state),
+    Path(lambda scan: True, _drawn_state(_made)),
+)
+
+
+# Pairs
+
+
+def each(shared: Tensor, num_queries: int) -> Tensor:
+    """(b, n): the row of every query in a (c, n) that serves ceil(b / c) queries a row."""
+    return shared.repeat_interleave(-(-num_queries // len(shared)), 0)[:num_queries]
+
+
+def within(pairs: Pairs, start: int, stop: int) -> Pairs:
+    """The pairs with an entity in [start, stop), counted from start."""
+    inside = (pairs.entity >= start) & (pairs.entity < stop)
+    return Pairs(pairs.row[inside], pairs.entity[inside] - start)
+
+
+def _hits(drop: Pairs, ids: Tensor, num_entities: int) -> Tensor:
+    """(b, n) bool: whether (i, ids[i, j]) is one of the pairs."""
+    rows = torch.arange(len(ids), device=ids.device)[:, None]
+    return torch.isin(rows * num_entities + ids, drop.row * num_entities + drop.entity)
