@@ -66,6 +66,28 @@ def rotate(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
     return -sum(abs(a * cmath.exp(1j * phase) - c) for a, phase, c in zip(halves(h), r, halves(t), strict=True))
 
 
+def transh(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    """r is [translation | normal of the plane]; both ends are dropped onto the plane."""
+    dim = len(h)
+    length = math.sqrt(sum(x * x for x in r[dim:]))
+    normal = [x / length for x in r[dim:]]
+    ends = []
+    for e in (h, t):
+        along = sum(a * b for a, b in zip(e, normal, strict=True))
+        ends.append([a - along * b for a, b in zip(e, normal, strict=True)])
+    return -sum((ends[0][k] + r[k] - ends[1][k]) ** 2 for k in range(dim))
+
+
+def transd(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
+    """h, t are [entity | own vector], r is [translation | own vector]: e' = (r_p e_p^T + I) e."""
+    dim, size = len(h) // 2, len(r) // 2
+    ends = []
+    for e in (h, t):
+        matrix = [[r[size + i] * e[dim + j] + (i == j) for j in range(dim)] for i in range(size)]
+        ends.append([sum(matrix[i][j] * e[j] for j in range(dim)) for i in range(size)])
+    return -sum((ends[0][i] + r[i] - ends[1][i]) ** 2 for i in range(size))
+
+
 SCORES = {
     "distmult": distmult,
     "complex": complex_,
@@ -76,6 +98,8 @@ SCORES = {
     "transe": transe,
     "transe-l2": transe_l2,
     "rotate": rotate,
+    "transh": transh,
+    "transd": transd,
 }
 
 
@@ -110,11 +134,16 @@ def softmax(
         share = label_smoothing / (number or 1) if spread == "others" else label_smoothing / (number + 1)
         label = 1 - label_smoothing + (share if spread == "all" else 0)
         if not rivals:
-            # With no other candidate the taken mass goes nowhere: what is left is logsumexp = s+, times it.
-            values.append(normaliser - label * own)
+            values.append(0.0)  # with no other candidate the target keeps the taken mass, and is certain
             continue
         values.append(-label * (own - normaliser) - sum(w * share * (s - normaliser) for s, w in rivals))
     return values
+
+
+def infonce(
+    positives: Row, negatives: Row, weights: Row, *, temperature: float = 0.05, temperature_lr: float = 0.0
+) -> list[float]:
+    return softmax(positives, negatives, weights, temperature=temperature)
 
 
 def negative_sampling(
@@ -172,6 +201,7 @@ def soft_margin(
 
 LOSSES = {
     "softmax": softmax,
+    "infonce": infonce,
     "negative-sampling": negative_sampling,
     "self-adversarial": self_adversarial,
     "bce": bce,

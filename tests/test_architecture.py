@@ -21,6 +21,7 @@ LAYERS = (
     {"kernels"},
     {"models"},
     {"noise"},
+    {"mutations"},
     {"objectives"},
     {"scan"},
     {"evaluation"},

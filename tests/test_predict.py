@@ -48,7 +48,7 @@ def plain_score(scoring: Scoring, anchor: int, relation: int, answer: int, side:
         scoring.entities.weight.detach(),
         Relations(scoring.relations.weight.detach()[relation][None], torch.tensor([0])),
     )
-    vector = scoring.model.query(weight[anchor][None], row, side)
+    vector = scoring.model.query(weight[anchor][None], row, side, 0)
     return float(scoring.model.compare(vector, weight[answer][None]))
 
 

@@ -30,6 +30,7 @@ PLACES: dict[str, Any] = {
     "penalty": lambda part: {"model": MODEL, "penalty": [part]},
     "optimizer": lambda part: {"model": MODEL, "optimizer": part},
     "schedule": lambda part: {"model": MODEL, "schedule": part},
+    "mutation": lambda part: {"model": MODEL, "mutation": part},
     "init": lambda part: {"model": MODEL, "init": {"entity": part, "parameters": part}},
 }
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
@@ -116,7 +117,7 @@ def test_named_recipes_survive_their_file(name: str) -> None:
         ({"model": MODEL | {"width": 3}}, ["unknown key 'width'", "legal keys: dim"]),
         ({"model": MODEL | {"dim": "wide"}}, ["model", "dim", "integer", "'wide'"]),
         ({"model": {"name": "rotate", "dim": 7}}, ["model", "dim must be even, got 7"]),
-        ({"model": MODEL, "noise": {"name": "uniform", "num": 0}}, ["noise", "at least 1"]),
+        ({"model": MODEL, "noise": {"name": "uniform", "num": 0}}, ["noise", "must lie in [1, 10000000]"]),
         ({"model": MODEL, "noise": {"name": "uniform", "shared": "all"}}, ["shared", "'query', 'batch' or 'chunk'"]),
         ({"model": MODEL, "objective": {"name": "softmax", "label_smoothing": 1.0}}, ["label_smoothing", "[0, 1)"]),
         ({"model": MODEL, "penalty": [{"name": "n3", "wait": 1}]}, ["penalty.0", "'wait'", "legal keys: weight"]),
@@ -253,3 +254,57 @@ def test_numbers_and_names_survive_the_file(seed: int, lr: float, name: str) -> 
     recipe = read({"name": name, "model": MODEL, "train": {"seed": seed}, "optimizer": {"name": "adam", "lr": lr}})
     again: Recipe = read(tomllib.loads(recipe.to_toml()))
     assert again == recipe
+
+
+# Parts in parts, and further terms
+
+
+def test_parts_nest_in_files_and_settings(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[model]\nname = "distmult"\ndim = 4\n\n[noise]\nname = "best-of"\nof = 2\n\n'
+        '[noise.pool]\nnum = 8\nname = "frequency"\n'
+    )
+    recipe = read_file(path)
+    assert recipe.noise["pool"] == {**recipe.noise["pool"], "name": "frequency", "num": 8, "exponent": 1.0}
+    built = build("noise", recipe.noise)
+    assert (type(built.pool).__name__, built.pool.num, built.of) == ("Frequency", 8, 2)
+    swapped = recipe.changed(**{"noise.pool.name": "uniform", "noise.pool.filtered": True})
+    assert swapped.noise["pool"]["filtered"] is True
+    assert "exponent" not in swapped.noise["pool"]
+    assert recipe.changed(**{"noise.pool": "uniform"}).noise["pool"]["num"] == 256
+    assert read_file(path).to_toml() == recipe.to_toml()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"noise.pool.nmu": 3}, ("'nmu'", "num_head", "replacement")),
+        ({"noise.pool.name": "nobody"}, ("'nobody'", "legal names: uniform, frequency.")),
+        ({"noise.pool.name": "all"}, ("'all'", "legal names: uniform, frequency.")),
+        ({"noise.pool.num": 7}, ("multiple of 4", "got 7")),
+        ({"noise.pool.num": 0}, ("num must lie in [1, 10000000], got 0",)),
+    ],
+    ids=str,
+)
+def test_errors_of_inner_parts_say_what_is_legal_there(settings: dict[str, Any], told: tuple[str, ...]) -> None:
+    recipe = read({"model": {"name": "distmult", "dim": 4}, "noise": {"name": "best-of"}})
+    with pytest.raises(UserError) as error:
+        recipe.changed(**settings)
+    assert all(words in str(error.value) for words in told), str(error.value)
+
+
+def test_further_terms_are_settings_like_any_other() -> None:
+    term = {"objective": {"name": "margin"}, "mutation": {"name": "mixup"}, "weight": 0.5}
+    recipe = read({"model": {"name": "distmult", "dim": 4}, "terms": [term]})
+    (more,) = recipe.terms
+    assert (more.objective["margin"], more.mutation["concentration"], more.redraw) == (1.0, 2.0, False)
+    changed = recipe.changed(**{"terms.0.weight": 2.0, "terms.0.objective.margin": 3.0, "terms.0.mutation": "mixup"})
+    assert (changed.terms[0].weight, changed.terms[0].objective["margin"]) == (2.0, 3.0)
+    assert read(tomllib.loads(changed.to_toml())) == changed
+    for wrong, told in (({"weight": -1.0}, "terms.0.weight"), ({"wieght": 1.0}, "'terms.0.wieght'")):
+        with pytest.raises(UserError) as error:
+            read({"model": {"name": "distmult", "dim": 4}, "terms": [{**term, **wrong}]})
+        assert told in str(error.value)
+    with pytest.raises(UserError, match="objective, mutation, weight, redraw"):
+        read({"model": {"name": "distmult", "dim": 4}, "terms": [{**term, "wieght": 1.0}]})

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from falsum.graph.graph import BOTH_SIDES, Graph
+from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
 from falsum.models import MODELS
+from falsum.noise import Candidates, Live, Sampler
 from falsum.recipe.assemble import assemble
 from falsum.recipe.settings import Recipe, read
+from falsum.rows.table import Table
+from falsum.seeds import generator
 from falsum.training import loop
+from falsum.training.job import Job
 from falsum.training.loop import Diverged, Record, Trainer
 from laws import worlds
 
@@ -55,6 +61,26 @@ RECIPES = {
         schedule={"name": "plateau", "patience": 0, "decay": 0.5},
         validation={"every": 1, "queries": 5},
     ),
+    "caches, a learned temperature": recipe(
+        noise={"name": "nscaching", "num": 4, "cache": 5, "fresh": 4},
+        objective={"name": "infonce", "temperature": 0.5, "temperature_lr": 0.05},
+        model={"name": "transd", "dim": 6},
+    ),
+    "best of three, three terms": recipe(
+        noise={"name": "best-of", "of": 3, "pool": {"name": "uniform", "num": 12, "filtered": True}},
+        objective={"name": "negative-sampling"},
+        terms=[
+            {"objective": {"name": "infonce", "temperature_lr": 0.01}, "mutation": {"name": "mixup"}, "redraw": True},
+            {"objective": {"name": "bce"}, "weight": 0.3},
+        ],
+        dropout={"entity": 0.2},
+    ),
+    "grouped draws, both sides of a triple together": recipe(
+        noise=UNIFORM | {"shared": "batch"}, train={"inverses": True, "order": "together"}
+    ),
+    "together without inverses, hyperplanes": recipe(
+        model={"name": "transh", "dim": 6}, train={"order": "together"}, objective={"name": "margin"}, noise=UNIFORM
+    ),
     "sgd with a table penalty": recipe(
         noise=UNIFORM, optimizer={"name": "sgd"}, penalty=[{"name": "table-lp", "entity": 0.01, "relation": 0.1}]
     ),
@@ -77,6 +103,28 @@ def tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
 def run(settings: Recipe, graph: Graph = GRAPH) -> tuple[Trainer, list[dict[str, Any]]]:
     trainer = Trainer(assemble(settings, graph))
     return trainer, [timeless(record) for record in trainer.run()]
+
+
+class Watched(Sampler):
+    """A sampler that tells of every draw before it is made."""
+
+    def __init__(self, real: Sampler, tell: Callable[[Query, int], None]) -> None:
+        super().__init__()
+        self.real, self.tell = real, tell
+
+    def num(self, query: Query) -> int:
+        return self.real.num(query)
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        self.tell(query, seed)
+        return self.real.draw(query, seed, live)
+
+    def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
+        return self.real.learn(query, drawn, live, seed)
+
+
+def watched(job: Job, tell: Callable[[Query, int], None]) -> Trainer:
+    return Trainer(dataclasses.replace(job, sampler=Watched(job.sampler, tell)))
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
@@ -147,7 +195,7 @@ def test_the_recorded_loss_is_the_oracles_mean_over_triples_and_sides(
         truth, values = worlds.Oracle("complex", job.scoring), []
         for side in BOTH_SIDES:
             query = job.graph.queries(GRAPH.splits["train"], side, grouped=objective[0] == "bce")
-            values += truth.loss(objective, query, job.draw(query, 0))
+            values += truth.loss(objective, query, Candidates(range(GRAPH.num_entities)))
         record = next(Trainer(job).run())
         assert len(values) == 2 * len(GRAPH.splits["train"])
         assert record.loss == pytest.approx(sum(values) / len(values), rel=1e-5)
@@ -178,7 +226,11 @@ def test_row_wise_and_dense_updates_train_alike() -> None:
     settings = RECIPES["drawn, row-wise adagrad"]
     job = assemble(settings, GRAPH)
     assert job.row_wise
-    dense = Trainer(dataclasses.replace(assemble(settings, GRAPH), row_wise=frozenset()))
+    tables = {}
+    for name, table in (("entities", job.scoring.entities), ("relations", job.scoring.relations)):
+        tables[name] = Table(table.num, table.width)
+        tables[name].values.copy_(table.values)
+    dense = Trainer(dataclasses.replace(job, scoring=dataclasses.replace(job.scoring, **tables)))
     for _ in dense.run():
         pass
     rows, _ = run(settings)
@@ -190,25 +242,23 @@ def test_row_wise_and_dense_updates_train_alike() -> None:
 def test_every_step_sees_each_triple_once_an_epoch(name: str) -> None:
     job = assemble(RECIPES[name], GRAPH)
     asked: list[tuple[int, ...]] = []
-    real = job.draw
 
-    def draw(query: Any, seed: int) -> Any:
+    def tell(query: Query, seed: int) -> None:
         row = query.row
         for anchor, relation, target in zip(query.anchor[row], query.relation[row], query.target, strict=True):
             asked.append((int(anchor), int(relation), int(target), query.side.value, query.slot.value))
-        return real(query, seed)
 
-    trainer = Trainer(dataclasses.replace(job, draw=draw))
-    for record in trainer.run():
+    for record in watched(job, tell).run():
         if record.epoch == 1:
             break
     expected = []
+    draws = 1 + sum(term.redraw for term in job.terms)
     for side in BOTH_SIDES:
         query = job.graph.queries(GRAPH.splits["train"], side, grouped=False)
         slot = BOTH_SIDES[0] if job.joined else side
         for anchor, relation, target in zip(query.anchor, query.relation, query.target, strict=True):
             expected.append((int(anchor), int(relation), int(target), query.side.value, slot.value))
-    assert sorted(asked) == sorted(expected)
+    assert sorted(asked) == sorted(expected * draws)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -235,9 +285,7 @@ def test_every_step_and_batch_has_its_own_randomness() -> None:
     settings = RECIPES["drawn, row-wise adagrad"]
     seeds = []
     job = assemble(settings, GRAPH)
-    real = job.draw
-    trainer = Trainer(dataclasses.replace(job, draw=lambda query, seed: seeds.append(seed) or real(query, seed)))
-    last = list(trainer.run())[-1]
+    last = list(watched(job, lambda query, seed: seeds.append(seed)).run())[-1]
     assert len(seeds) == len(set(seeds)) == 2 * last.step
     masked = recipe(
         train={"batch_size": 100, "epochs": 6},
@@ -252,14 +300,95 @@ def test_every_step_and_batch_has_its_own_randomness() -> None:
     assert len({round(record["loss"], 5) for record in run(plain)[1]}) == 1
     batches = []
     job = assemble(plain.changed(**{"train.batch_size": 20}), GRAPH)
-    whole = job.draw
-    for _ in Trainer(
-        dataclasses.replace(job, draw=lambda query, seed: batches.append(query.anchor.tolist()) or whole(query, seed))
-    ).run():
+    for _ in watched(job, lambda query, seed: batches.append(query.anchor.tolist())).run():
         pass
     firsts = batches[:: 2 * 2]  # two steps an epoch, two sides a step
     assert len(firsts) == 6
     assert len(set(map(tuple, firsts))) == 6
+
+
+def test_together_asks_both_questions_of_a_triple_in_one_step() -> None:
+    """Apart, a step holds other triples' head questions than tail questions."""
+    for order, inverses in itertools.product(("together", "apart"), (False, True)):
+        settings = recipe(train={"order": order, "inverses": inverses, "grouped": False}, noise=UNIFORM)
+        job, steps = assemble(settings, GRAPH), []
+
+        def tell(query: Query, seed: int) -> None:
+            ends = (query.anchor[query.row], query.target)
+            head, tail = ends if query.slot is Side.TAIL else ends[::-1]
+            relation = query.relation[query.row] % GRAPH.num_base_relations
+            steps.append(set(zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True)))  # noqa: B023
+
+        list(watched(job, tell).run())
+        pairs = list(zip(steps[::2], steps[1::2], strict=True))
+        assert all(tails == heads for tails, heads in pairs) == (order == "together")
+
+
+def test_a_step_minimises_the_weighted_sum_of_its_terms() -> None:
+    """Two terms with weights 1 and 0.5, one mutated: the recorded loss is the sum of what each gives alone."""
+    common = {"noise": UNIFORM, "train": {"batch_size": 100, "epochs": 1}, "dropout": {"entity": 0.3}}
+    common["init"] = {"entity": {"name": "normal"}, "relation": {"name": "normal"}}
+    first = {"objective": {"name": "margin"}}
+    second = {"objective": {"name": "infonce", "temperature": 0.7}, "mutation": {"name": "mixup", "concentration": 1.0}}
+
+    def first_loss(**parts: Any) -> float:
+        return next(Trainer(assemble(recipe(**common, **parts), GRAPH)).run()).loss
+
+    both = first_loss(**first, terms=[{**second, "weight": 0.5}])
+    assert both == pytest.approx(first_loss(**first) + 0.5 * first_loss(**second), rel=1e-5)
+    redrawn = first_loss(**first, terms=[{**second, "weight": 0.5, "redraw": True}])
+    assert redrawn != pytest.approx(both, rel=1e-4)
+
+
+def test_a_learned_temperature_is_told_moves_by_its_own_rate_and_stays_in_no_model() -> None:
+    settings = RECIPES["caches, a learned temperature"]
+    trainer, records = run(settings)
+    seen = [record["learned"]["temperature"] for record in records]
+    assert seen[0] == pytest.approx(0.5, rel=0.06)  # Adam's first step changes log T by its learning rate
+    assert len(set(seen)) > 5
+    assert all(value > 0 for value in seen)
+    still, _ = run(settings.changed(**{"objective.temperature_lr": 0.0}))
+    assert not still.learned[0].held
+    names = trainer.state()[0]
+    assert {"objective.0.temperature", "noise.tail", "noise.head"} <= set(names)
+    assert not any(name.startswith(("noise", "objective")) for name in trainer.job.scoring.tensors())
+
+
+class Generator(Sampler):
+    """A proposal with parameters of its own: one logit per entity, taught to draw what scores high."""
+
+    lr = 0.1
+
+    def __init__(self, num_entities: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(num_entities))
+
+    def num(self, query: Query) -> int:
+        return 4
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        share = self.logits.detach().softmax(0)
+        ids = torch.multinomial(share, 4, replacement=True, generator=generator(seed))
+        return Candidates(ids[None])
+
+    def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor:
+        reward = live.score(query, drawn.ids).mean(0)
+        return -(reward * self.logits.log_softmax(0)[drawn.ids[0]]).mean()
+
+
+def test_a_sampler_with_parameters_is_trained_and_resumed() -> None:
+    def start() -> Trainer:
+        job = assemble(recipe(noise=UNIFORM, objective={"name": "margin"}), GRAPH)
+        return Trainer(dataclasses.replace(job, sampler=Generator(GRAPH.num_entities)))
+
+    whole, first, second = start(), start(), start()
+    list(whole.run())
+    list(itertools.islice(first.run(), 7))
+    saved, scalars = first.state()
+    second.restore({key: value.clone() for key, value in saved.items()}, scalars)
+    list(second.run())
+    same(tensors(whole), tensors(second))
+    assert whole.job.sampler.logits.abs().max() > 0.1
 
 
 # Validation, stopping, divergence

@@ -16,8 +16,9 @@ from falsum.evaluation.ranks import rank
 from falsum.graph.graph import Graph, Pairs, Query, Side
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS, Relations
-from falsum.noise import NOISES
-from falsum.objectives import OBJECTIVES
+from falsum.mutations import MUTATIONS
+from falsum.noise import NOISES, Live, Uniform
+from falsum.objectives import OBJECTIVES, Rivals
 from falsum.objectives.penalties import PENALTIES, Factors
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
@@ -51,6 +52,12 @@ SCORES: list[tuple[str, dict[str, Any], Any, Sequence[float], Sequence[float], S
     ("transe-l2", {}, None, (1, 2), (3, -1), (2, 5), -math.sqrt(20)),
     # A quarter turn takes 1 + 2i to -2 + i, from which 1 + 5i is 3 + 4i away
     ("rotate", {}, None, (1, 2), (math.pi / 2,), (1, 5), -5),
+    # The normal (0, 2) takes the second entry of both ends: (1, 0) + (3, -1) - (2, 0) = (2, -1)
+    ("transh", {}, None, (1, 2), (3, -1, 0, 2), (2, 5), -5),
+    # (1, 2).(1, 0) = 1 and (2, 5).(1, 1) = 7 times (0, 1): (1, 3) + (3, -1) - (2, 12) = (2, -10)
+    ("transd", {}, None, (1, 2, 1, 0), (3, -1, 0, 1), (2, 5, 1, 1), -104),
+    # Into three entries: (1, 2, 0) + (1, 0, 1) + (0, 0, 1) - (2, 5, 0) - 7 (1, 0, 1) = (-7, -3, -5)
+    ("transd", {"relation_dim": 3}, None, (1, 2, 1, 0), (0, 0, 1, 1, 0, 1), (2, 5, 1, 1), -83),
 ]
 
 
@@ -66,12 +73,12 @@ def test_scores(
     expected: float,
     side: Side,
 ) -> None:
-    model = MODELS[name](2, **settings).double().eval()
+    model = MODELS[name](len(h), **settings).double().eval()
     if core is not None:
         with torch.no_grad():
             model.core.copy_(real(*core))
     anchor, candidate = (real(h), real(t)) if side is Side.TAIL else (real(t), real(h))
-    vector = model.query(anchor, Relations(real(r), torch.tensor([0])), side)
+    vector = model.query(anchor, Relations(real(r), torch.tensor([0])), side, 0)
     assert model.compare(vector, candidate).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -86,6 +93,9 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("softmax", {"label_smoothing": 0.3, "spread": "all"}, 1.304203228860),
     # Scores doubled: e^s are 4 and 9, 1, 1/4, ln(14.25 / 4)
     ("softmax", {"temperature": 0.5}, 1.270462545595),
+    # The same, and with e^(s / T) of 16 and 81, 1, 1/16: ln(98.0625 / 16)
+    ("infonce", {"temperature": 0.5}, 1.270462545595),
+    ("infonce", {"temperature": 0.25, "temperature_lr": 0.1}, 1.813016308253),
     # Used by itself, an annealed objective stands at its end
     ("softmax", {"label_smoothing": 0.3, "anneal_epochs": 5.0}, 1.346052639699),
     # ln(1.5 * 4 * 2 * 1.5)
@@ -115,8 +125,8 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
 def test_objectives(name: str, settings: dict[str, Any], expected: float) -> None:
     objective = OBJECTIVES[name](**settings)
     positive, candidates = real(math.log(2)), [math.log(3), 0.0, math.log(0.5)]
-    scores = real([math.log(2), *candidates] if objective.includes_target else candidates)
-    value = objective.finish(positive, torch.tensor([0]), objective.fold(scores, positive))
+    state = objective.summary.fold(real(candidates), positive)
+    value = objective.finish(positive, torch.tensor([0]), Rivals(state, False))
     assert value.item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -124,8 +134,8 @@ def test_the_binary_value_of_a_query_is_shared_by_its_targets() -> None:
     """Targets ln 2, ln 3, candidates ln 1, ln 1/2: (ln 1.5 + ln 4/3 + ln 2 + ln 1.5) / 4 = ln 6 / 4, half each."""
     objective = OBJECTIVES["bce"]()
     positive = real(math.log(2), math.log(3))
-    state = objective.fold(real([0.0, math.log(0.5)]), positive)
-    value = objective.finish(positive, torch.tensor([0, 0]), state)
+    state = objective.summary.fold(real([0.0, math.log(0.5)]), positive)
+    value = objective.finish(positive, torch.tensor([0, 0]), Rivals(state, False))
     assert value.tolist() == pytest.approx([math.log(6) / 8] * 2, rel=1e-12)
 
 
@@ -157,13 +167,13 @@ def test_penalties(name: str, settings: dict[str, float], model: str, expected: 
         moduli=MODELS[model](2).moduli,
         query=lambda: real((4, -1)),
     )
-    assert PENALTIES[name](**settings)(factors).item() == pytest.approx(expected, rel=1e-12)
+    assert PENALTIES[name](**settings).of_batch(factors).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_penalty_of_tables() -> None:
     """0.5 / 2 * (1 + 4 + 9 + 0) + 1 / 2 * 4."""
     penalty = PENALTIES["table-lp"](p=2.0, entity=0.5, relation=1.0)
-    assert penalty.total(real((1, -2), (3, 0)), real((2,))).item() == pytest.approx(5.5, rel=1e-12)
+    assert penalty.of_tables(lambda: real((1, -2), (3, 0)), lambda: real((2,))).item() == pytest.approx(5.5, rel=1e-12)
 
 
 # Optimizers: from 0, gradients 1 and 2.
@@ -177,15 +187,16 @@ OPTIMIZER_VALUES: list[tuple[str, dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize("rows", [frozenset(), frozenset({"w"})], ids=["dense", "row-wise"])
+@pytest.mark.parametrize("rows", [False, True], ids=["dense", "row-wise"])
 @pytest.mark.parametrize(("name", "settings", "expected"), OPTIMIZER_VALUES)
-def test_optimizers(name: str, settings: dict[str, Any], expected: float, rows: frozenset[str]) -> None:
-    weight = torch.nn.Parameter(real((0.0,)))
-    updater = Updater(OPTIMIZERS[name](**settings), {"w": weight}, rows)
+def test_optimizers(name: str, settings: dict[str, Any], expected: float, rows: bool) -> None:
+    table = Table(1, 1, row_wise=rows).double()
+    table.values.zero_()
+    updater = Updater(OPTIMIZERS[name](**settings), {} if rows else {"w": table.whole()}, {"w": table} if rows else {})
     for grad in (1.0, 2.0):
-        weight.grad = real((grad,))
-        updater.step(1.0, {"w": torch.tensor([0])})
-    assert weight.item() == pytest.approx(expected, rel=1e-9)
+        table.add(torch.tensor([0]), real((grad,)))
+        updater.step()
+    assert table.values.item() == pytest.approx(expected, rel=1e-9)
 
 
 SCHEDULE_VALUES: list[tuple[str, dict[str, Any], tuple[int, float, list[float]], float]] = [
@@ -222,6 +233,8 @@ def test_initialisers(name: str, settings: dict[str, float], expected: list[floa
 
 # Seven entities, one triple (0, 0, 1) in training, asked for its tail twice.
 SMALL = Graph("small", {"train": torch.tensor([[0, 0, 1]])}, pl.Series([*"abcdefg"]), pl.Series(["r"]), 1)
+# A model as samplers see it: the score of an entity is its id.
+LIVE = Live(lambda query, ids: ids.expand(len(query), -1).double(), lambda ids: ids[..., None].double(), 0.0)
 NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | None]] = [
     ("all", {}, range(7), None),
     ("all", {"filtered": True}, range(7), Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))),
@@ -233,6 +246,8 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     ("frequency", {"num": 3, "exponent": 0.0}, [[1, 5, 2], [3, 6, 1]], None),
     ("frequency-weighted", {"num": 3}, [[1, 5, 2], [3, 6, 1]], None),
     ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
+    # Of draws (1, 5, 2) and (3, 6, 1) the highest id each
+    ("best-of", {"of": 3, "pool": Uniform(num=3)}, [[5], [6]], None),
 ]
 NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
     ("uniform", {"num": 3}, None),
@@ -249,7 +264,7 @@ NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
 def test_weights_of_noises(name: str, settings: dict[str, Any], weight: list[list[float]] | None) -> None:
     zero, rows = torch.zeros(2, dtype=torch.int64), torch.arange(2)
     query = Query(zero, zero, zero + 1, rows, torch.ones(2), Side.TAIL, Side.TAIL)
-    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu"))(query, 5)
+    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu")).draw(query, 5, LIVE)
     assert (candidates.weight is None) == (weight is None)
     if weight is not None:
         torch.testing.assert_close(candidates.weight, torch.tensor(weight, dtype=torch.float64))
@@ -280,7 +295,7 @@ def test_weightings(name: str, settings: dict[str, Any], tails: list[float], hea
 def test_noises(name: str, settings: dict[str, Any], ids: range | list[list[int]], drop: Pairs | None) -> None:
     zero, rows = torch.zeros(2, dtype=torch.int64), torch.arange(2)
     query = Query(zero, zero, zero + 1, rows, torch.ones(2), Side.TAIL, Side.TAIL)
-    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu"))(query, 5)
+    candidates = NOISES[name](**settings).bind(SMALL, torch.device("cpu")).draw(query, 5, LIVE)
     drawn = candidates.ids.tolist() if isinstance(candidates.ids, torch.Tensor) else candidates.ids
     assert drawn == ids
     assert (candidates.drop is None) == (drop is None)
@@ -306,8 +321,8 @@ def test_the_ranks_of_six_triples() -> None:
     g = Graph("six", splits, pl.Series([*"abcd"]), pl.Series(["r"]), 1)
     entities, relations = Table(4, 1), Table(1, 1)
     with torch.no_grad():
-        entities.weight.copy_(torch.tensor([[1.0], [2.0], [3.0], [-1.0]]))
-        relations.weight.fill_(1.0)
+        entities.values.copy_(torch.tensor([[1.0], [2.0], [3.0], [-1.0]]))
+        relations.values.fill_(1.0)
     parts = Scoring(entities, relations, MODELS["distmult"](1).eval())
     frame = rank(parts, g, splits["test"]).frame.sort("head", "side")
     # Order: (a r b) head, tail; (d r d) head, tail. Known tails of a are b, c and d: only a and b are candidates there.
@@ -330,13 +345,24 @@ def test_the_ranks_of_six_triples() -> None:
         (MODELS, {case[0] for case in SCORES}),
         (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
         (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
-        (NOISES, {case[0] for case in NOISE_VALUES}),
+        (NOISES, {case[0] for case in NOISE_VALUES} | {"nscaching"}),
+        (MUTATIONS, {"mixup"}),
         (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),
         (SCHEDULES, {case[0] for case in SCHEDULE_VALUES}),
         (INITIALISERS, {case[0] for case in INITIAL_VALUES}),
     ],
-    ids=["models", "objectives", "penalties", "noises", "weightings", "optimizers", "schedules", "initialisers"],
+    ids=[
+        "models",
+        "objectives",
+        "penalties",
+        "noises",
+        "mutations",
+        "weightings",
+        "optimizers",
+        "schedules",
+        "initialisers",
+    ],
 )
 def test_every_member_has_a_golden_case(family: dict[str, Any], cases: set[str]) -> None:
     assert set(family) == cases

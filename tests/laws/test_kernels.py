@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import falsum
 import falsum.evaluation.ranks
@@ -20,26 +24,29 @@ import falsum.kernels.dropout as dropout_kernel
 import falsum.scan.dot_softmax as dot_softmax
 import falsum.scan.picked
 import oracle
-from falsum.graph.graph import Side
+from falsum.graph.graph import Pairs, Side
+from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.compiled import can_compile
-from falsum.kernels.distances import DISTANCES
 from falsum.kernels.dropout import dropout, keep_mask
-from falsum.models import MODELS
-from falsum.models.base import dot
+from falsum.models import MODELS, Relations
 from falsum.noise import Candidates, Uniform
 from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy
+from falsum.objectives.summaries import LogSumExp
 from falsum.rows.table import Table
 from falsum.scan.gathered import gathered_scores
 from falsum.scan.loss import loss
 from falsum.scan.picked import pays, picked_scores
 from falsum.scan.scoring import Scoring
+from falsum.training.optimizers import SGD, Updater
 from laws import worlds
+
+DISTANCES = [model.compare for model in MODELS.values() if model.compare.translates]
 
 
 def table(num: int, width: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Table:
     built = Table(num, width).to(dtype)
     with torch.no_grad():
-        built.weight.copy_(torch.randn(num, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+        built.values.copy_(torch.randn(num, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
     return built
 
 
@@ -103,8 +110,16 @@ def test_dropout_scales_what_it_keeps_and_masks_the_gradient_alike() -> None:
 # The softmax of inner products, fused, against the generic scan
 
 
+class OtherSummary(LogSumExp):
+    """The same summary under another type, which no fast path knows."""
+
+
 class Generic(SoftmaxCrossEntropy):
-    """The same loss under another type, which no fast path knows."""
+    """The same loss by the generic path."""
+
+    @property
+    def summary(self) -> LogSumExp:
+        return OtherSummary(self.temperature, sums=self.label_smoothing > 0)
 
 
 def softmax_worlds(dtype: torch.dtype, products: torch.dtype, rate: float) -> Scoring:
@@ -150,21 +165,27 @@ def test_the_fused_softmax_is_the_generic_one(
         assert (result.double() - right).abs().max() <= tolerance * max(1.0, float(right.abs().max()))
 
 
-def test_fused_states_are_logsumexp_and_sum() -> None:
-    weight, query = table(11, 4), table(3, 4, 1).weight
-    logsumexp, total = dot_softmax.dot_softmax(query, weight.weight, 0.0, 0, torch.float64)
-    scores = query @ weight.weight.T
-    torch.testing.assert_close(logsumexp, scores.logsumexp(1), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(total, scores.sum(1), rtol=1e-12, atol=1e-12)
+def test_fused_states_are_logsumexp_and_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all rows but those left out; a query may leave out every row, or every row of a block."""
+    rows, query = table(11, 4), table(3, 4, 1).whole()
+    for left_out in ([], [(0, 3), (2, 0), (2, 10)], [(1, e) for e in range(11)]):
+        drop = Pairs(*torch.tensor(left_out, dtype=torch.int64).reshape(-1, 2).unbind(1))
+        monkeypatch.setattr(dot_softmax, "BLOCK", 4)
+        logsumexp, total = dot_softmax.dot_softmax(query, rows, drop, 0.0, 0, torch.float64)
+        scores = query @ rows.values.T
+        expected = scores.index_put(tuple(drop), torch.tensor(-torch.inf, dtype=torch.float64)).logsumexp(1)
+        torch.testing.assert_close(logsumexp, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(total, scores.sum(1), rtol=1e-12, atol=1e-12)
 
 
 def test_the_fused_softmax_survives_scores_that_overflow_exp() -> None:
-    weight, query = table(11, 4), (table(3, 4, 1).weight * 1e4).detach().requires_grad_()
-    logsumexp, _ = dot_softmax.dot_softmax(query, weight.weight, 0.0, 0, torch.float64)
-    torch.testing.assert_close(logsumexp, (query @ weight.weight.T).logsumexp(1), rtol=1e-12, atol=1e-12)
+    rows, query = table(11, 4), (table(3, 4, 1).values * 1e4).requires_grad_()
+    nobody = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
+    logsumexp, _ = dot_softmax.dot_softmax(query, rows, nobody, 0.0, 0, torch.float64)
+    torch.testing.assert_close(logsumexp, (query @ rows.values.T).logsumexp(1), rtol=1e-12, atol=1e-12)
     logsumexp.sum().backward()
     assert torch.isfinite(query.grad).all()
-    assert torch.isfinite(weight.weight.grad).all()
+    assert torch.isfinite(rows.sink()).all()
 
 
 # Gathered rows
@@ -175,33 +196,101 @@ def test_the_fused_softmax_survives_scores_that_overflow_exp() -> None:
 @pytest.mark.parametrize(("queries", "draws"), [(5, 5), (5, 1), (5, 2), (6, 3), (1, 1), (4, 3)])
 def test_gathered_scores_are_scores_of_the_whole_table(name: str, rate: float, queries: int, draws: int) -> None:
     """Scored with the mask of the whole table, then picked; draws repeat ids within and across rows."""
-    compare = MODELS[name].compare
+    compare, width = MODELS[name].compare, query_width(name, 4)
     ids = torch.randint(4, (draws, 6), generator=torch.Generator().manual_seed(2))
     each = ids.repeat_interleave(-(-queries // draws), 0)[:queries]
     by = torch.randn(queries, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     results = []
     for gathered in (True, False):
         entities = table(4, 4)
-        query = table(queries, 4, 1).weight
+        query = table(queries, width, 1).whole()
         if gathered:
-            scores = gathered_scores(compare, query, entities, ids, rate, 7)
+            scores = gathered_scores(compare, query, entities, ids, rate, 7, torch.float64)
         else:
-            scores = compare(query, dropout(entities.weight, torch.arange(4), rate, 7)).gather(1, each)
+            scores = compare(query, dropout(entities.whole(), torch.arange(4), rate, 7)).gather(1, each)
         (scores * by).sum().backward()
-        results.append((scores.detach(), [query.grad, entities.weight.grad]))
+        results.append((scores.detach(), [query.grad, entities.sink()]))
     worlds.same(*results, 1e-12)
+
+
+def query_width(name: str, dim: int) -> int:
+    """v for rows of w = dim reals."""
+    built = MODELS[name](dim, **worlds.MODEL_OPTIONS.get(name, {})).eval()
+    anchor, relation = torch.ones(1, dim), torch.ones(1, built.relation_width)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.zero_()
+        return built.query(anchor, Relations(relation, torch.tensor([0])), Side.TAIL, 0).shape[1]
+
+
+def test_some_models_have_queries_of_another_width_than_rows() -> None:
+    assert {name for name in MODELS if query_width(name, 4) != 4} == {"transh", "transd"}
 
 
 def test_rows_of_a_table_add_up_in_the_gradient() -> None:
     built = table(5, 3)
     ids = torch.tensor([1, 4, 1, 1])
-    (built.rows(ids) * torch.tensor([[1.0], [2.0], [4.0], [8.0]])).sum().backward()
+    (built.of(ids) * torch.tensor([[1.0], [2.0], [4.0], [8.0]])).sum().backward()
     expected = torch.tensor([0, 13, 0, 0, 2], dtype=torch.float64)[:, None].expand(5, 3)
-    assert (built.weight.grad == expected).all()
-    (built.rows(ids[:1])).sum().backward()
-    assert built.weight.grad[1, 0] == 14
+    assert (built.sink() == expected).all()
+    (built.of(ids[:1])).sum().backward()
+    assert built.sink()[1, 0] == 14
     with torch.no_grad():
-        assert not built.rows(ids).requires_grad
+        assert not built.of(ids).requires_grad
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_row_wise_gradients_are_dense_ones_of_the_touched_rows(data: st.DataObject) -> None:
+    """To the last bit, whatever comes in whichever order; and every step starts from nothing."""
+    dense, by_rows = table(9, 2), Table(9, 2, row_wise=True).double()
+    for _ in range(data.draw(st.integers(1, 4))):
+        seen = set()
+        dense.sink().zero_()
+        for _ in range(data.draw(st.integers(0, 4))):
+            ids = torch.tensor(data.draw(st.lists(st.integers(0, 8), min_size=1, max_size=6)))
+            grad = torch.randn(len(ids), 2, dtype=torch.float64)
+            dense.add(ids, grad)
+            by_rows.add(ids, grad)
+            seen |= set(ids.tolist())
+        touched, sums = by_rows.take()
+        assert set(touched.tolist()) == seen
+        assert len(touched) == len(seen)
+        assert torch.equal(sums, dense.sink()[touched])
+
+
+def test_a_row_wise_table_asked_for_a_dense_gradient_gives_all_rows() -> None:
+    built = Table(5, 2, row_wise=True).double()
+    built.of(torch.tensor([3])).sum().backward()
+    (built.whole() * 2).sum().backward()
+    ids, grad = built.take()
+    assert ids.tolist() == list(range(5))
+    assert grad.sum(1).tolist() == [4, 4, 4, 6, 4]
+    assert len(built.take()[0]) == 0
+
+
+def test_row_wise_training_makes_no_tensor_as_large_as_its_table() -> None:
+    """A step of a table of 4,096 rows that touches 8: nothing that autograd or the optimizer keeps is as large."""
+    built = Table(4096, 16, row_wise=True)
+    with torch.no_grad():
+        built.values.zero_()
+    updater = Updater(SGD(lr=0.1), {}, {"rows": built})
+    sizes = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(x.numel() for x in tree_leaves(out) if isinstance(x, Tensor) and not x._is_view())
+            return out
+
+    with Watch():
+        built.of(torch.arange(8)).sum().backward()
+        updater.step()
+    assert sizes
+    own = built.values.numel()
+    assert max(size for size in sizes if size != own) <= 4096  # the weight itself, updated in place, is no new tensor
+    assert built.whole().grad is None
+    assert (built.values[:8] == -0.1).all()
 
 
 # Compiled code: the same functions through torch.compile
@@ -215,13 +304,13 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 def mask_arguments(num: int, rate: float = 0.3, seed: int = 5) -> tuple[Tensor, ...]:
     ids = torch.arange(num, dtype=torch.int32) * 9973
-    return (ids, *dropout_kernel._key(rate, seed, worlds.CPU), torch.tensor(1.43))
+    return (ids, *dropout_kernel.mask_key(rate, seed, worlds.CPU), torch.tensor(1.43))
 
 
 def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
     """Every compiled function with arguments of the shapes that it is called with."""
     cases: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
-        "dropout": (dropout_kernel._masked_fused, (numbers(9, 20), *mask_arguments(9))),
+        "dropout": (dropout_kernel.masked_fused, (numbers(9, 20), *mask_arguments(9))),
         "softmax prepare": (
             dot_softmax._prepare_fused,
             (numbers(9, 20), *mask_arguments(9), torch.empty(0, dtype=torch.bfloat16)),
@@ -241,17 +330,17 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
             (numbers(4, 30), torch.tensor([0, 0, 3, 2, 1]), numbers(5, seed=1) - 0.1, numbers(5, seed=1) + 0.1),
         ),
     }
-    for compare, distance in DISTANCES.items():
+    for distance in DISTANCES:
         query, rows = numbers(3, 4, 6), numbers(3, 5, 6, seed=1)
         score, grad = distance.score(query, rows), numbers(3, 4, 5, seed=2)
         weight, ids = numbers(8, 6, seed=3), torch.tensor([[0, 7, 7], [1, 2, 3], [4, 4, 4]])
         own, own_grad = distance.score(query, weight[ids]), numbers(3, 4, 3, seed=4)
-        name = compare.__name__
+        name = distance.name
         cases[f"{name} score"] = (distance.score, (query, rows))
         cases[f"{name} by query"] = (distance.by_query, (grad, score, query, rows))
         cases[f"{name} by rows"] = (distance.by_rows, (grad, score, query, rows))
-        cases[f"{name} gathered score"] = (distance.gathered_score, (query, weight, ids))
-        cases[f"{name} gathered by rows"] = (distance.gathered_by_rows, (own_grad, own, query, weight, ids))
+        cases[f"{name} gathered score"] = (distance.own_score, (query, weight, ids))
+        cases[f"{name} gathered by rows"] = (distance.own_by_rows, (own_grad, own, query, weight, ids))
     return cases
 
 
@@ -300,17 +389,31 @@ def test_small_work_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
             assert torch.equal(result, right)
 
 
-def test_fast_paths_are_known_by_the_compare_function() -> None:
-    """Every model compares by inner product or by a distance with a gathered form."""
-    for model in MODELS.values():
-        assert model.compare is dot or model.compare in DISTANCES
+def expanded(query: Tensor, rows: Tensor) -> Tensor:
+    return -(query.unsqueeze(-2) - rows.unsqueeze(-3)).abs().sum(-1)
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+def test_a_compare_without_gradients_or_paths_of_its_own_is_trained_alike(objective: tuple[str, dict]) -> None:
+    """TransE by one plain function: slower, never refused, for all entities, own and shared draws."""
+    built = worlds.make_objective(objective)
+    g = worlds.graph()
+    query = g.queries(g.splits["train"], Side.HEAD, grouped=worlds.grouped(built))
+    for noise in (("all", {}), ("uniform", {"num": 3}), ("uniform", {"num": 3, "shared": "batch"})):
+        results = []
+        for compare in (MODELS["transe"].compare, Compare("plain", expanded)):
+            parts = worlds.scoring("transe", g, dropout_entity=0.3)
+            parts.model.train()
+            parts.model.compare = compare
+            results.append(worlds.value_and_gradients(parts, built, query, worlds.draw(noise, g, query, 2), 3))
+        worlds.same(*results)
 
 
 def test_bf16_products_stay_close_to_fp32_for_every_dot_model() -> None:
     g = worlds.graph()
     query = g.queries(g.splits["train"], Side.TAIL, grouped=False)
     for name, cls in MODELS.items():
-        if cls.compare is not dot:
+        if not cls.compare.linear:
             continue
         parts = worlds.scoring(name, g)
         rounded = Scoring(parts.entities.float(), parts.relations.float(), parts.model.float(), dtype=torch.bfloat16)
@@ -334,14 +437,14 @@ def test_picked_scores_are_gathered_scores(rate: float, turns: int, monkeypatch:
     for picked in (True, False):
         entities = Table(9, 6).double()
         with torch.no_grad():
-            entities.weight.copy_(torch.randn(9, 6, generator=torch.Generator().manual_seed(1)))
+            entities.values.copy_(torch.randn(9, 6, generator=torch.Generator().manual_seed(1)))
         own = query.clone().requires_grad_()
         if picked:
-            scores = picked_scores(own, entities.weight, ids, rate, 7, torch.float64)
+            scores = picked_scores(own, entities, ids, rate, 7, torch.float64)
         else:
-            scores = gathered_scores(dot, own, entities, ids, rate, 7)
+            scores = gathered_scores(DOT, own, entities, ids, rate, 7, torch.float64)
         (scores * by).sum().backward()
-        results.append((scores.detach(), own.grad, entities.weight.grad))
+        results.append((scores.detach(), own.grad, entities.sink()))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
@@ -355,7 +458,7 @@ def test_many_draws_are_picked_and_few_are_gathered(monkeypatch: pytest.MonkeyPa
         monkeypatch.setitem(falsum.scan.picked.PRODUCTS_PER_ROW, torch.float64, products)
         parts = worlds.scoring("complex", g, dropout_entity=0.2)
         parts.model.train()
-        candidates = Uniform(num=6).bind(g, worlds.CPU)(query, 0)
+        candidates = worlds.draw(Uniform(num=6), g, query, 0)
         taken.append(pays(40, 6, torch.float64))
         results.append(worlds.value_and_gradients(parts, SelfAdversarial(), query, candidates, 3))
     assert taken == [False, True]

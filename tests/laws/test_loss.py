@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -12,15 +14,16 @@ from hypothesis import strategies as st
 
 import falsum.scan.dot_softmax
 import falsum.scan.gathered
-import falsum.scan.loss
+import falsum.scan.paths
+import falsum.scan.scoring
 import oracle
+from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
-from falsum.models.base import dot
-from falsum.noise import NOISES, All, Candidates
-from falsum.objectives import OBJECTIVES, NegativeSampling, SelfAdversarial, SoftmaxCrossEntropy
+from falsum.noise import Candidates
+from falsum.objectives import OBJECTIVES, InfoNCE, NegativeSampling, Rivals, SelfAdversarial, SoftmaxCrossEntropy
 from falsum.scan.loss import loss
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scoring, pair_scores
 from laws import worlds
 
 GRAPH = worlds.graph()
@@ -35,26 +38,51 @@ def agree(values: torch.Tensor, expected: Sequence[float]) -> None:
     torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
 
 
+def scores_to_targets(parts: Scoring, query: Query) -> torch.Tensor:
+    asked = parts.ask(query, Candidates(range(7)), 0)
+    return pair_scores(asked.compare, asked.vector, asked.target, asked.dtype).detach()
+
+
 @cache
 def world(model: str, index: int) -> tuple[Scoring, worlds.Oracle]:
     parts = worlds.scoring(model, GRAPHS[index], seed=3)
     return parts, worlds.Oracle(model, parts)
 
 
-@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
-@pytest.mark.parametrize("model", MODELS)
-def test_loss_is_the_oracles(model: str, objective: tuple[str, dict]) -> None:
+# One of each shape that candidates have: every pair of model and objective meets these.
+SHAPES = [
+    ("all", {}),
+    ("all", {"filtered": True}),
+    ("uniform", {"num": 3, "num_head": 5, "filtered": True}),
+    ("uniform", {"num": 3, "shared": "chunk", "chunk": 2}),
+    ("expected", {"num": 3.0, "exponent": 1.0}),
+]
+
+
+def compare_with_oracle(model: str, objective: tuple[str, dict], noise: tuple[str, dict]) -> None:
     built = worlds.make_objective(objective)
     for index, g in enumerate(GRAPHS):
         parts, truth = world(model, index)
-        for noise in worlds.noises():
-            draw = worlds.make_noise(noise).bind(g, worlds.CPU)
-            for side in BOTH_SIDES:
-                query = questions(g, side, worlds.grouped(built))
-                candidates = draw(query, 11)
-                with torch.no_grad():
-                    values = loss(parts, built, query, candidates, 0)
-                agree(values, truth.loss(objective, query, candidates))
+        for side in BOTH_SIDES:
+            query = questions(g, side, worlds.grouped(built))
+            candidates = worlds.draw(noise, g, query, 11)
+            with torch.no_grad():
+                values = loss(parts, built, query, candidates, 0)
+            agree(values, truth.loss(objective, query, candidates))
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("model", MODELS)
+def test_loss_is_the_oracles_for_every_model(model: str, objective: tuple[str, dict]) -> None:
+    for noise in SHAPES:
+        compare_with_oracle(model, objective, noise)
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
+def test_loss_is_the_oracles_for_every_noise(noise: tuple[str, dict], objective: tuple[str, dict]) -> None:
+    for model in ("complex", "transe"):
+        compare_with_oracle(model, objective, noise)
 
 
 def test_the_oracle_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,12 +113,12 @@ def test_any_blocking_is_the_same_loss_and_gradient(
     for model in ("distmult", "rotate", "tucker"):
         parts = worlds.scoring(model, GRAPH, seed=5, dropout_entity=0.25)
         query = questions(GRAPH, Side.HEAD, worlds.grouped(built))
-        candidates = worlds.make_noise(noise).bind(GRAPH, worlds.CPU)(query, 1)
+        candidates = worlds.draw(noise, GRAPH, query, 1)
         parts.model.train(model != "tucker")
         whole = worlds.value_and_gradients(parts, built, query, candidates, 4)
         for block, rows in ((1, 1), (2 * len(query), 96), (3 * len(query) * parts.model.dim, 200)):
             with monkeypatch.context() as patch:
-                patch.setattr(falsum.scan.loss, "BLOCK", block)
+                patch.setattr(falsum.scan.scoring, "BLOCK", block)
                 patch.setattr(falsum.scan.gathered, "ROWS_BYTES", rows)
                 patch.setattr(falsum.scan.dot_softmax, "BLOCK", block % 5 + 1)
                 patch.setattr(falsum.scan.dot_softmax, "KEPT_BYTES", rows)
@@ -105,54 +133,121 @@ def test_folds_merge_in_any_order(
 ) -> None:
     """Any partition of any permutation of the candidates, merged as any tree, finishes to the same value."""
     built = worlds.make_objective(objective)
+    summary = built.summary
     draw = torch.Generator().manual_seed(seed)
     scores = 3 * torch.randn(2, count, generator=draw, dtype=torch.float64)
     scores[torch.rand(2, count, generator=draw) < 0.3] = -torch.inf
     positive, row = torch.randn(2, generator=draw, dtype=torch.float64), torch.arange(2)
-    if built.includes_target:
-        scores[:, 0] = positive
-    whole = built.finish(positive, row, built.fold(scores, positive))
+    whole = built.finish(positive, row, Rivals(summary.fold(scores, positive), False))
     order = torch.tensor(data.draw(st.permutations(range(count))))
-    states = [built.fold(block, positive) for block in scores[:, order].tensor_split(parts, 1) if block.shape[1]]
+    states = [summary.fold(block, positive) for block in scores[:, order].tensor_split(parts, 1) if block.shape[1]]
     while len(states) > 1:
         a = states.pop(data.draw(st.integers(0, len(states) - 1)))
         b = states.pop(data.draw(st.integers(0, len(states) - 1)))
-        states.append(built.merge(a, b))
-    torch.testing.assert_close(built.finish(positive, row, states[0]), whole, rtol=1e-10, atol=1e-10)
+        states.append(summary.merge(a, b))
+    merged = built.finish(positive, row, Rivals(states[0], False))
+    torch.testing.assert_close(merged, whole, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name, cls in OBJECTIVES.items() if cls.rows == "either"])
-@pytest.mark.parametrize("model", MODELS)
-def test_grouping_changes_the_cost_and_not_the_loss(name: str, model: str) -> None:
-    """For "either" objectives under a noise that groups: equal sums over targets, equal gradients."""
-    for each in worlds.OBJECTIVE_SETTINGS[name]:
-        objective = OBJECTIVES[name](**each)
-        for g in GRAPHS:
-            for side in BOTH_SIDES:
-                parts = worlds.scoring(model, g, seed=2)
-                results = []
-                for grouped in (False, True):
-                    query = questions(g, side, grouped)
-                    worlds.clear(parts)
-                    values = loss(parts, objective, query, All().bind(g, worlds.CPU)(query, 0), 0)
-                    values.sum().backward()
-                    results.append((values.sum().detach(), worlds.gradients(parts)))
-                worlds.same(*results)
+GROUPING = [each for each in worlds.noises() if worlds.make_noise(each).groups]
 
 
-@pytest.mark.parametrize("name", [name for name, cls in OBJECTIVES.items() if cls.rows == "single"])
-def test_grouped_queries_are_refused_by_objectives_of_one_row_per_triple(name: str) -> None:
+def test_the_noises_that_group() -> None:
+    assert {name for name, _ in GROUPING} == {"all", "uniform", "frequency", "expected"}
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if o[0] != "bce"], ids=worlds.label)
+@pytest.mark.parametrize("noise", GROUPING, ids=worlds.label)
+def test_grouping_changes_the_cost_and_not_the_loss(objective: tuple[str, dict], noise: tuple[str, dict]) -> None:
+    """Under every noise that groups: equal sums over targets and equal gradients, where one row per distinct query is
+    not part of the definition. Single-row objectives are given a row per target.
+    """
+    built = worlds.make_objective(objective)
+    for model, g in zip(("complex", "transh"), GRAPHS, strict=True):
+        for side in BOTH_SIDES:
+            parts = worlds.scoring(model, g, seed=2)
+            results = []
+            for grouped in (False, True):
+                query = questions(g, side, grouped)
+                worlds.clear(parts)
+                values = loss(parts, built, query, worlds.draw(noise, g, query, 5), 0)
+                values.sum().backward()
+                results.append((values.sum().detach(), worlds.gradients(parts)))
+            worlds.same(*results)
+
+
+def test_the_grouping_law_can_fail() -> None:
+    """Binary cross-entropy is another loss when its questions are grouped."""
+    g, parts, values = GRAPH, worlds.scoring("distmult", GRAPH), []
+    for grouped in (False, True):
+        query = questions(g, Side.TAIL, grouped)
+        values.append(loss(parts, OBJECTIVES["bce"](), query, Candidates(range(7)), 0).sum().detach())
+    assert abs(values[0] - values[1]) > 1e-3
+
+
+@pytest.mark.parametrize("shared", ["query", "chunk"])
+@pytest.mark.parametrize("name", ["softmax", "self-adversarial"])
+def test_draws_of_grouped_rows_belong_to_each_of_their_targets(name: str, shared: str) -> None:
+    """No combination is refused: own draws of a shared row serve all of its targets."""
     query = questions(GRAPH, Side.TAIL, True)
-    assert not query.single
-    with pytest.raises(ValueError, match="grouped"):
-        loss(worlds.scoring("distmult", GRAPH), OBJECTIVES[name](), query, Candidates(range(7)), 0)
+    parts = worlds.scoring("distmult", GRAPH)
+    drawn = worlds.draw(("uniform", {"num": 3, "shared": shared, "chunk": 2, "filtered": True}), GRAPH, query, 0)
+    values = loss(parts, OBJECTIVES[name](), query, drawn, 0).detach()
+    share = -(-len(query) // len(drawn.ids))
+    known = set(zip(*(part.tolist() for part in drawn.drop), strict=True))
+    for value, row, target in zip(values, query.row.tolist(), query.target, strict=True):
+        alone = replace(query.select(torch.tensor([row])), target=target[None], row=torch.tensor([0]))
+        alone = replace(alone, weight=torch.ones(1))
+        own = sorted(e for i, e in known if i == row)
+        drop = Pairs(torch.zeros(len(own), dtype=torch.int64), torch.tensor(own, dtype=torch.int64))
+        single = loss(parts, OBJECTIVES[name](), alone, Candidates(drawn.ids[row // share][None], drop=drop), 0)
+        torch.testing.assert_close(value, single.detach()[0], rtol=1e-12, atol=1e-12)
 
 
-def test_a_grouped_softmax_over_draws_is_the_sum_of_its_targets_or_an_error() -> None:
-    query = questions(GRAPH, Side.TAIL, True)
-    candidates = NOISES["uniform"](num=3, shared="batch").bind(GRAPH, worlds.CPU)(query, 0)
-    with pytest.raises(ValueError, match="grouped"):
-        loss(worlds.scoring("distmult", GRAPH), SoftmaxCrossEntropy(), query, candidates, 0)
+@pytest.mark.parametrize("spread", ["others", "all"])
+def test_a_softmax_with_no_rival_is_certain(spread: str) -> None:
+    """However the label is smoothed, and for draws of little weight without cancellation in fp32."""
+    query = Query(*(torch.tensor([i]) for i in (0, 0, 1, 0)), torch.ones(1), Side.TAIL, Side.TAIL)
+    everyone = Pairs(torch.zeros(7, dtype=torch.int64), torch.arange(7))
+    objective = SoftmaxCrossEntropy(label_smoothing=0.3, spread=spread)
+    parts = worlds.scoring("distmult", GRAPH)
+    for candidates in (Candidates(range(7), drop=everyone), Candidates(torch.tensor([[2, 3]]), drop=everyone)):
+        assert loss(parts, objective, query, candidates, 0).item() == pytest.approx(0, abs=1e-12)
+    one = Candidates(torch.tensor([[2, 3, 4, 5]]), weight=torch.full((1, 4), 1e-5))
+    exact = loss(parts, objective, query, one, 0).item()
+    narrow = Scoring(parts.entities.float(), parts.relations.float(), parts.model.float())
+    assert loss(narrow, objective, query, one, 0).item() == pytest.approx(exact, abs=1e-7)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("shared", ["all", "batch", "query"])
+def test_a_softmax_loss_in_bf16_is_never_negative(smoothing: float, shared: str) -> None:
+    """A target that leads by far is rounded as its rivals are: the loss of the truth stays above 0."""
+    g = worlds.graph(64, 2, sizes=(60, 2, 2))
+    for seed in range(3):
+        parts = worlds.scoring("complex", g, seed=seed, dim=16)
+        with torch.no_grad():
+            parts.entities.values.mul_(2)
+        rounded = Scoring(parts.entities.float(), parts.relations.float(), parts.model.float(), dtype=torch.bfloat16)
+        query = questions(g, Side.TAIL, False)
+        best = score_matrix(rounded, query).argmax(1)
+        query = replace(query, target=best)
+        noise = ("all", {}) if shared == "all" else ("uniform", {"num": 40, "shared": shared})
+        values = loss(
+            rounded, SoftmaxCrossEntropy(label_smoothing=smoothing), query, worlds.draw(noise, g, query, 1), 0
+        )
+        assert values.min() >= 0
+
+
+def test_a_draw_of_the_target_scores_as_the_target_in_bf16() -> None:
+    """A sampled softmax whose one draw is the target is ln 2, up to one rounding of a product sum."""
+    parts = worlds.scoring("complex", GRAPH, dim=16)
+    rounded = Scoring(parts.entities.float(), parts.relations.float(), parts.model.float(), dtype=torch.bfloat16)
+    query = questions(GRAPH, Side.TAIL, False)
+    values = loss(rounded, SoftmaxCrossEntropy(), query, Candidates(query.target[:, None]), 0).detach()
+    scores = scores_to_targets(rounded, query).abs()
+    assert ((values - math.log(2)).abs() <= 2**-8 * scores + 1e-6).all()
+    assert (values - math.log(2)).abs().median() < 1e-6
 
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
@@ -160,7 +255,7 @@ def test_a_grouped_softmax_over_draws_is_the_sum_of_its_targets_or_an_error() ->
 def test_without_candidates_the_loss_is_finite_and_moves_no_candidate(
     objective: tuple[str, dict], sampled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(falsum.scan.loss, "BLOCK", 1)
+    monkeypatch.setattr(falsum.scan.scoring, "BLOCK", 1)
     built = worlds.make_objective(objective)
     parts = worlds.scoring("distmult", GRAPH)
     one, row = torch.tensor([0]), torch.tensor([0])
@@ -194,10 +289,10 @@ def test_a_weight_of_k_is_k_candidates(objective: tuple[str, dict], shared: bool
 
 def test_an_annealed_objective_reaches_its_smoothing_and_stays() -> None:
     objective = SoftmaxCrossEntropy(label_smoothing=0.4, anneal_epochs=8)
-    assert [objective.at(epoch).label_smoothing for epoch in (0, 2, 8, 50)] == [0, 0.1, 0.4, 0.4]
-    assert SoftmaxCrossEntropy(label_smoothing=0.4).at(0).label_smoothing == 0.4
+    assert [objective.at(epoch, {}).label_smoothing for epoch in (0, 2, 8, 50)] == [0, 0.1, 0.4, 0.4]
+    assert SoftmaxCrossEntropy(label_smoothing=0.4).at(0, {}).label_smoothing == 0.4
     for name, each in worlds.objectives():
-        assert worlds.make_objective((name, each)).at(3) == worlds.make_objective((name, each))
+        assert worlds.make_objective((name, each)).at(3, {}) == worlds.make_objective((name, each))
 
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
@@ -207,10 +302,10 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
         parts = worlds.scoring("transe", GRAPH, dropout_entity=0.5)
         parts.model.train()
         query = questions(GRAPH, Side.TAIL, worlds.grouped(built))
-        candidates = worlds.make_noise(noise).bind(GRAPH, worlds.CPU)(query, 1)
+        candidates = worlds.draw(noise, GRAPH, query, 1)
         if isinstance(candidates.ids, range):
-            if built.includes_target:
-                continue  # a draw would hold the target a second time
+            if built.rows == "either":
+                query = questions(GRAPH, Side.TAIL, False)
             targets = Pairs(query.row, query.target)
             drop = candidates.drop or Pairs(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
             row, entity = torch.cat([drop.row, targets.row]), torch.cat([drop.entity, targets.entity])
@@ -253,9 +348,8 @@ def test_order_of_the_loss_in_its_scores(
 
     def value(positive: float, negatives: list[float]) -> float:
         target = torch.tensor([positive], dtype=torch.float64)
-        own = [positive, *negatives] if built.includes_target else negatives
-        block = torch.tensor([own], dtype=torch.float64)
-        return float(built.finish(target, torch.tensor([0]), built.fold(block, target)))
+        state = built.summary.fold(torch.tensor([negatives], dtype=torch.float64), target)
+        return float(built.finish(target, torch.tensor([0]), Rivals(state, False)))
 
     before = value(positive, scores)
     assert value(positive + up, scores) <= before + 1e-12
@@ -271,8 +365,7 @@ def test_gradients_of_objectives_by_finite_differences(objective: tuple[str, dic
     row = torch.arange(2)
 
     def run(scores: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-        block = torch.cat([positive[:, None], scores], 1) if built.includes_target else scores
-        return built.finish(positive, row, built.fold(block, positive))
+        return built.finish(positive, row, Rivals(built.summary.fold(scores, positive), False))
 
     if isinstance(built, SelfAdversarial):
         run(scores, positive).sum().backward()
@@ -300,13 +393,14 @@ def test_noise_and_objective_meet_only_in_candidates() -> None:
 
 
 def test_the_fused_softmax_is_what_runs_for_inner_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the laws above: dot models under noise "all" do exercise the fused path."""
+    """Guards the laws above: linear models under noise "all" do exercise the fused path."""
     called = []
-    real = falsum.scan.loss.dot_softmax
-    monkeypatch.setattr(falsum.scan.loss, "dot_softmax", lambda *args, **more: called.append(1) or real(*args, **more))
+    real = falsum.scan.paths.dot_softmax
+    monkeypatch.setattr(falsum.scan.paths, "dot_softmax", lambda *args, **more: called.append(1) or real(*args, **more))
     query = questions(GRAPH, Side.TAIL, True)
     for name in MODELS:
-        called.clear()
-        parts = worlds.scoring(name, GRAPH)
-        loss(parts, SoftmaxCrossEntropy(), query, Candidates(range(7)), 0)
-        assert bool(called) == (parts.model.compare is dot)
+        for objective in (SoftmaxCrossEntropy(), InfoNCE()):
+            called.clear()
+            parts = worlds.scoring(name, GRAPH)
+            loss(parts, objective, query, Candidates(range(7)), 0)
+            assert bool(called) == parts.model.compare.linear

@@ -9,13 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from falsum.graph.graph import Side
 from falsum.models import MODELS, Relations, ScoreModel
-from falsum.models.base import dot, per_relation
+from falsum.models.base import per_relation
 from laws import worlds
 
-DISTANCES = [name for name, cls in MODELS.items() if cls.compare is not dot]
+DISTANCES = [name for name, cls in MODELS.items() if cls.compare.translates]
 
 
 def model(name: str, dim: int = 6, seed: int = 0) -> ScoreModel:
@@ -33,9 +34,54 @@ def rows(num: int, width: int, seed: int) -> Tensor:
 
 def scores(built: ScoreModel, heads: Tensor, relation: Tensor, tails: Tensor) -> tuple[Tensor, Tensor]:
     """(heads, tails) matrices of s(h, r, t) for one relation row, asked for tails and asked for heads."""
-    from_tail = built.query(heads, Relations(relation[None], torch.zeros(len(heads), dtype=torch.int64)), Side.TAIL)
-    from_head = built.query(tails, Relations(relation[None], torch.zeros(len(tails), dtype=torch.int64)), Side.HEAD)
+    from_tail = built.query(heads, Relations(relation[None], torch.zeros(len(heads), dtype=torch.int64)), Side.TAIL, 0)
+    from_head = built.query(tails, Relations(relation[None], torch.zeros(len(tails), dtype=torch.int64)), Side.HEAD, 0)
     return built.compare(from_tail, tails), built.compare(from_head, heads).T
+
+
+def width(name: str, dim: int = 6) -> int:
+    """v, which is not w for every model."""
+    built = model(name, dim)
+    one = Relations(rows(1, built.relation_width, 0), torch.tensor([0]))
+    return built.query(rows(1, dim, 0), one, Side.TAIL, 0).shape[1]
+
+
+def test_projected_models_keep_what_their_papers_say() -> None:
+    """TransH: nothing along the normal counts, and the length of the normal does not. TransD without own vectors is
+    the squared TransE; a relation space of another size cuts or fills.
+    """
+    built, heads, tails, relation = model("transh"), rows(3, 6, 1), rows(4, 6, 2), rows(1, 12, 3)[0]
+    plain, _ = scores(built, heads, relation, tails)
+    along = heads + 7 * torch.nn.functional.normalize(relation[6:], dim=0)
+    torch.testing.assert_close(scores(built, along, relation, tails)[0], plain, rtol=1e-9, atol=1e-9)
+    longer = torch.cat([relation[:6], 5 * relation[6:]])
+    torch.testing.assert_close(scores(built, heads, longer, tails)[0], plain, rtol=1e-9, atol=1e-9)
+    free = [torch.cat([x, torch.zeros_like(x)], 1) for x in (rows(3, 3, 4), rows(4, 3, 5))]
+    move = rows(1, 6, 6)[0]
+    table, _ = scores(MODELS["transd"](6).double(), free[0], move, free[1])
+    expected = -torch.cdist(free[0][:, :3] + move[:3], free[1][:, :3]).square()
+    torch.testing.assert_close(table, expected, rtol=1e-9, atol=1e-9)
+    wide = MODELS["transd"](6, relation_dim=5).double()
+    move = torch.cat([torch.ones(5), torch.zeros(5)]).double()
+    table, _ = scores(wide, free[0], move, free[1])
+    expected = -(torch.cdist(free[0][:, :3] + 1, free[1][:, :3]).square() + 2)
+    torch.testing.assert_close(table, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_projected_scores_make_no_tensor_of_queries_times_candidates_times_width() -> None:
+    for name in ("transh", "transd"):
+        sizes = []
+
+        class Watch(TorchDispatchMode):
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+                out = func(*args, **(kwargs or {}))
+                sizes.append(out.numel() if isinstance(out, Tensor) else 0)  # noqa: B023
+                return out
+
+        query, candidates = rows(20, width(name, 16), 0).requires_grad_(), rows(30, 16, 1).requires_grad_()
+        with Watch():
+            MODELS[name].compare(query, candidates).sum().backward()
+        assert 0 < max(sizes) <= 20 * 32  # the query itself is the largest
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -60,7 +106,7 @@ def test_the_comparison_of_sides_can_fail() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_shared_and_own_candidates_compare_alike(name: str) -> None:
     compare = MODELS[name].compare
-    query, shared = rows(4, 6, 0).requires_grad_(), rows(5, 6, 1).requires_grad_()
+    query, shared = rows(4, width(name), 0).requires_grad_(), rows(5, 6, 1).requires_grad_()
     own_query, own = query.detach().clone().requires_grad_(), shared.detach().clone().requires_grad_()
     a = compare(query, shared)
     b = compare(own_query.unsqueeze(1), own.expand(4, 5, 6)).squeeze(1)
@@ -75,7 +121,8 @@ def test_shared_and_own_candidates_compare_alike(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_of_comparisons_by_finite_differences(name: str) -> None:
     compare = MODELS[name].compare
-    assert torch.autograd.gradcheck(compare, (rows(3, 4, 5).requires_grad_(), rows(2, 4, 6).requires_grad_()))
+    query, candidates = rows(3, width(name, 4), 5).requires_grad_(), rows(2, 4, 6).requires_grad_()
+    assert torch.autograd.gradcheck(compare, (query, candidates))
 
 
 @pytest.mark.parametrize("name", DISTANCES)
@@ -128,7 +175,7 @@ def test_rotations_keep_moduli_and_compose() -> None:
     one, two = rows(2, 3, 1)
 
     def turn(phase: Tensor, x: Tensor) -> Tensor:
-        return built.query(x, Relations(phase[None], torch.zeros(len(x), dtype=torch.int64)), Side.TAIL)
+        return built.query(x, Relations(phase[None], torch.zeros(len(x), dtype=torch.int64)), Side.TAIL, 0)
 
     torch.testing.assert_close(turn(two, turn(one, entities)), turn(one + two, entities), rtol=1e-10, atol=1e-10)
     moduli = [x.unflatten(-1, (2, -1)).square().sum(-2) for x in (entities, turn(one, entities))]
@@ -143,7 +190,7 @@ def test_translations_are_undone_by_their_negative(name: str) -> None:
     torch.testing.assert_close(there, back.T, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["complex", "rotate", "cp"])
+@pytest.mark.parametrize("name", ["complex", "rotate", "cp", "transd"])
 def test_models_of_two_halves_refuse_an_odd_dim(name: str) -> None:
     with pytest.raises(ValueError, match="even, got 5"):
         MODELS[name](5)
@@ -199,5 +246,5 @@ def test_products_per_relation_are_a_loop_in_bounded_memory(index: list[int], se
 def test_an_empty_batch_has_an_empty_query(name: str, side: Side) -> None:
     built = model(name)
     nobody = torch.zeros(0, dtype=torch.int64)
-    query = built.query(rows(0, 6, 0), Relations(rows(0, built.relation_width, 0), nobody), side)
-    assert query.shape == (0, 6)
+    query = built.query(rows(0, 6, 0), Relations(rows(0, built.relation_width, 0), nobody), side, 0)
+    assert query.shape == (0, width(name))

@@ -14,10 +14,11 @@ from torch import Tensor
 import oracle
 from falsum.graph.graph import Graph, Query, Side
 from falsum.models import MODELS
-from falsum.noise import NOISES, Noise
-from falsum.noise.base import Candidates
+from falsum.mutations import Mutation
+from falsum.noise import NOISES, Candidates, Live, Noise, Uniform
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.rows.table import Table
+from falsum.scan import loss as scan_loss
 from falsum.scan.loss import loss
 from falsum.scan.scoring import Scoring
 from falsum.seeds import generator
@@ -30,7 +31,11 @@ settings.load_profile("steady")
 torch.set_num_threads(1)
 
 # What a constructor needs besides its defaults.
-MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {"tucker": {"relation_dim": 3}, "tucker3": {"relation_dim": 3}}
+MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {
+    "tucker": {"relation_dim": 3},
+    "tucker3": {"relation_dim": 3},
+    "transd": {"relation_dim": 5},
+}
 
 # Settings of every objective that change its formula; a new objective is tested with its defaults at least.
 OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
@@ -40,6 +45,7 @@ OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         {"label_smoothing": 0.3, "spread": "all"},
         {"temperature": 0.5, "label_smoothing": 0.2},
     ],
+    "infonce": [{}, {"temperature": 0.7}, {"temperature": 0.7, "temperature_lr": 0.01}],
     "negative-sampling": [{}, {"offset": 1.5}, {"offset": -0.5, "reduction": "mean"}],
     "self-adversarial": [{}, {"inverse_temperature": 0.5, "offset": 2.0}, {"inverse_temperature": 0.0}],
     "bce": [{}, {"label_smoothing": 0.2}, {"label_smoothing": 0.1, "offset": 0.7}],
@@ -62,6 +68,8 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         for filtered in (False, True)
     ],
     "frequency-weighted": [{"num": 3, "num_head": 5, "exponent": 0.5}],
+    "best-of": [{"of": 2, "pool": Uniform(num=6, num_head=4, filtered=filtered)} for filtered in (False, True)],
+    "nscaching": [{"num": 3, "cache": 4, "fresh": 3, "filtered": filtered} for filtered in (False, True)],
     "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
 }
 
@@ -116,7 +124,7 @@ def scoring(name: str, g: Graph, seed: int = 0, *, dim: int = 4, whole: bool = F
     draw = generator(seed)
     with torch.no_grad():
         matrices = [p for p in model.parameters() if p.dim() > 1]
-        for weight in (entities.weight, relations.weight, *matrices):
+        for weight in (entities.values, relations.values, *matrices):
             if whole:
                 weight.copy_(torch.randint(-1, 2, weight.shape, generator=draw))
             else:
@@ -135,11 +143,16 @@ def clear(parts: Scoring) -> None:
 
 
 def value_and_gradients(
-    parts: Scoring, objective: Objective, query: Query, candidates: Candidates, seed: int = 0
+    parts: Scoring,
+    objective: Objective,
+    query: Query,
+    candidates: Candidates,
+    seed: int = 0,
+    mutation: Mutation | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """(loss of every target, gradients of a fixed uneven combination of them)."""
     clear(parts)
-    values = loss(parts, objective, query, candidates, seed)
+    values = loss(parts, objective, query, candidates, seed, mutation=mutation)
     by = torch.linspace(0.5, 1.5, len(values), dtype=values.dtype)
     (values * by).sum().backward()
     return values.detach(), gradients(parts)
@@ -211,6 +224,17 @@ def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> 
 def grouped(objective: Objective) -> bool:
     """Whether one row per distinct query is part of the objective's definition."""
     return objective.rows == "grouped"
+
+
+def live(g: Graph, model: str = "distmult") -> Live:
+    """A model as a sampler may see it."""
+    return scan_loss.live(scoring(model, g), 0.0)
+
+
+def draw(noise: tuple[str, dict[str, Any]] | Noise, g: Graph, query: Query, seed: int) -> Candidates:
+    """What a noise draws for a batch, before it has learned anything."""
+    built = noise if isinstance(noise, Noise) else make_noise(noise)
+    return built.bind(g, CPU).draw(query, seed, live(g))
 
 
 def make_noise(noise: tuple[str, dict[str, Any]]) -> Noise:

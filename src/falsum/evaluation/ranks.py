@@ -115,13 +115,13 @@ def _frame(graph: Graph, query: Query, side: Side, greater: Tensor, equal: Tenso
 def score_blocks(asked: Asked, size: int) -> Iterator[tuple[int, Tensor]]:
     """(first entity, (b, n) fp32 scores), over all entities in blocks of about `size`. Needs evaluation mode.
 
-    Equal rows score equally in every place: all blocks of inner products have the same number of whole tiles.
+    Equal rows score equally in every place: all blocks of matrix products have the same number of whole tiles.
     """
-    if asked.compare.linear:
+    if asked.compare.products:
         size = -(-asked.rows.num // -(-asked.rows.num // size))
         size += -size % TILE
     for ids, rows in asked.rows.blocks(size):
-        if asked.compare.linear:
+        if asked.compare.products:
             filled = rows if len(ids) == size else pad(rows, (0, 0, 0, size - len(ids)))
             yield int(ids[0]), scores_of(asked.compare, asked.vector, filled, rows.dtype)[:, : len(ids)]
         else:  # what differences take decides how many rows come at a time
@@ -150,7 +150,7 @@ def _rank_block(
     """(greater, equal, rivals), each (t,), of the targets of a few queries."""
     num = scoring.entities.num
     asked = scoring.ask(query, Candidates(range(num)), 0)
-    size = max(1, budget // (4 * len(query)))
+    size = max(1, budget // (4 * max(1, len(query))))
     kept = list(score_blocks(asked, size)) if size >= num else None
 
     def blocks() -> Iterator[tuple[int, Tensor]]:
@@ -181,7 +181,7 @@ def _rank_block(
 
 
 def _picked(query: Query, blocks: Iterable[tuple[int, Tensor]]) -> Tensor:
-    """(t,) scores of the targets, read from blocks of their queries' scores. Raises UserError for a non-finite score."""
+    """(t,) scores of the targets, read from blocks of their queries' scores. Raises UserError for one not finite."""
     positive = torch.zeros(len(query.target), device=query.target.device)
     for start, scores in blocks:
         if scores.numel() and not torch.isfinite(scores.sum(1)).all():

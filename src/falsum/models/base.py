@@ -63,7 +63,7 @@ class ScoreModel(nn.Module, ABC):
         return rows.abs()
 
     def used(self, anchor: Tensor, target: Tensor, side: Side) -> tuple[Tensor, Tensor]:
-        """The entries of anchor (b, dim) and target (t, dim) rows that a score on `side` reads: penalties act on them."""
+        """What a score on `side` reads of anchor (b, dim) and target (t, dim) rows: penalties act on it."""
         return anchor, target
 
 

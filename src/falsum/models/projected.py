@@ -33,8 +33,8 @@ HYPERPLANE = Compare("hyperplane", _to_hyperplane, products=True)
 class TransH(ScoreModel):
     """-|h' + d_r - t'|^2 with e' = e - (w_r.e) w_r (Wang et al. 2014, Eq. 1). A relation row is [d_r | w_r].
 
-    The paper keeps |w_r| = 1 and d_r orthogonal to w_r by constraints; here w_r is divided by its norm in the score, and
-    d_r is free.
+    The paper keeps |w_r| = 1 and d_r orthogonal to w_r by constraints; here w_r is divided by its norm in the score,
+    and d_r is free.
     """
 
     compare = HYPERPLANE
@@ -76,8 +76,8 @@ MAPPED = Compare("mapped", _to_mapped, products=True)
 class TransD(ScoreModel):
     """-|M_rh h + r - M_rt t|^2 with M_re = r_p e_p^T + I (Ji et al. 2015, Eqs. 11, 12). An entity row is [e | e_p].
 
-    dim reals are an entity vector and a projection vector of dim / 2 each; a relation row is [r | r_p] with relation_dim
-    reals each (default: as many as an entity vector). The paper's bounds on norms are left to penalties.
+    dim reals are an entity vector and a projection vector of dim / 2 each; a relation row is [r | r_p] with
+    relation_dim reals each (default: as many as an entity vector). The paper's bounds on norms are left to penalties.
     """
 
     compare = MAPPED

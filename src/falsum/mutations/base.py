@@ -11,9 +11,9 @@ from torch import Tensor
 class Mix(NamedTuple):
     """What a candidate becomes against each target: take * target row + (1 - take) * rows.
 
-    rows (c, n, w). take: (c, n, w), or (c, n, 1) where a candidate has one share for all entries; in [0, 1]. Coefficients
-    and not finished rows: for inner products the mixed scores then follow from two products of (b, w) with (n, w), and
-    no (b, n, w) tensor is needed.
+    rows (c, n, w). take: (c, n, w), or (c, n, 1) where a candidate has one share for all entries; in [0, 1].
+    Coefficients and not finished rows: for inner products the mixed scores then follow from two products of (b, w) with
+    (n, w), and no (b, n, w) tensor is needed.
     """
 
     rows: Tensor

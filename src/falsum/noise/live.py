@@ -136,6 +136,6 @@ class Caches(Sampler):
         return scores.masked_fill(torch.isin(own, keys), -torch.inf)
 
     def _rows(self, query: Query) -> tuple[Tensor, Tensor]:
-        """The cache of the open slot, and which of its rows belongs to each query. Queries are of the training split."""
+        """The cache of the open slot, and which of its rows belongs to each query, all of the training split."""
         key = query.anchor * self.num_relations + query.relation
         return self.get_buffer(query.slot.value), torch.searchsorted(self.known[query.slot].key, key)

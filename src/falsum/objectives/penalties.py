@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +28,7 @@ class Factors:
     query: Callable[[], Tensor]
 
 
-class Penalty(ABC):
+class Penalty:
     """A penalty on the rows of a batch, on whole tables, or on both.
 
     linear_only: whether it means anything only for models that compare by inner product.
@@ -73,7 +72,7 @@ class Lp(Penalty):
 
     def __post_init__(self) -> None:
         in_range("(0, 100]", p=self.p)
-        in_range("[0, 1e6]", entity=self.entity, relation=self.relation)
+        in_range("[0, 1e30]", entity=self.entity, relation=self.relation)
 
     def of_batch(self, factors: Factors) -> Tensor:
         value = power_sum(factors.anchor, self.p).index_select(0, factors.row) + power_sum(factors.target, self.p)
@@ -91,7 +90,7 @@ class N3(Penalty):
     weight: float = 0.05
 
     def __post_init__(self) -> None:
-        in_range("[0, 1e6]", weight=self.weight)
+        in_range("[0, 1e30]", weight=self.weight)
 
     def of_batch(self, factors: Factors) -> Tensor:
         anchor, relation, target = (
@@ -116,7 +115,7 @@ class Dura(Penalty):
     linear_only: ClassVar = True
 
     def __post_init__(self) -> None:
-        in_range("[0, 1e6]", weight=self.weight, norms=self.norms, products=self.products)
+        in_range("[0, 1e30]", weight=self.weight, norms=self.norms, products=self.products)
 
     def of_batch(self, factors: Factors) -> Tensor:
         products = power_sum(factors.query(), 2).index_select(0, factors.row)
@@ -136,7 +135,7 @@ class TableLp(Penalty):
 
     def __post_init__(self) -> None:
         in_range("(0, 100]", p=self.p)
-        in_range("[0, 1e6]", entity=self.entity, relation=self.relation)
+        in_range("[0, 1e30]", entity=self.entity, relation=self.relation)
 
     @property
     def whole_tables(self) -> bool:

@@ -62,7 +62,8 @@ def options(family: str, name: str) -> type[BaseModel]:
         elif p.default is p.empty:
             fields[key] = (part(inner, hints[key]), ...)
         else:
-            fields[key] = (part(inner, hints[key]), Field(default=described(inner, p.default), validate_default=True))
+            default = Field(default=described(inner, p.default), validate_default=True)
+            fields[key] = (part(inner, hints[key]), default)
     return pydantic.create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 

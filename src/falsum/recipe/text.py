@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 from pydantic import BaseModel
@@ -69,8 +69,9 @@ def explain_nested(error: pydantic.ValidationError, root: type[BaseModel]) -> st
 
 def _legal(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     here = root
-    for part in path:
-        annotation = here.model_fields[str(part)].annotation if str(part) in here.model_fields else None
+    for part in (part for part in path if isinstance(part, str)):
+        annotation = here.model_fields[part].annotation if part in here.model_fields else None
+        annotation = next(iter(get_args(annotation)), annotation)  # of a list, what is in it
         if not (inspect.isclass(annotation) and issubclass(annotation, BaseModel)):
             break
         here = annotation

@@ -25,7 +25,7 @@ from falsum.scan.dot_softmax import dot_softmax
 from falsum.scan.gathered import gathered_scores
 from falsum.scan.mutated import mutated_scores
 from falsum.scan.picked import pays, picked_scores
-from falsum.scan.scoring import BLOCK, Asked, block_size, scores_of
+from falsum.scan.scoring import Asked, at_a_time, block_size, scores_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _blocks_state(scan: Scan) -> State:
     """Block by block, each recomputed in the backward pass instead of kept."""
     asked, state = scan.asked, None
     mixes = scan.mutation is not None and not asked.compare.linear  # then every query has rows of its own
-    size = max(1, BLOCK // asked.vector.numel()) if mixes else block_size(asked.compare, asked.vector)
+    size = at_a_time(asked.vector.numel()) if mixes else block_size(asked.compare, asked.vector)
     for ids, rows in asked.rows.blocks(size):
         inside = None if scan.drop is None else within(scan.drop, int(ids[0]), int(ids[0]) + len(ids))
         masked = dropout(rows, ids.expand(rows.shape[:-1]), asked.rate, asked.seed)
@@ -157,7 +157,7 @@ def _mutated_state(scan: Scan) -> State:
     assert isinstance(scan.ids, Tensor)
     parts, num = [], len(scan.asked.vector)
     shared = len(scan.ids) == 1 and scan.asked.compare.linear  # then no query needs rows of its own
-    size = num if shared else max(1, BLOCK // (scan.ids.shape[1] * scan.asked.rows.width))
+    size = num if shared else at_a_time(scan.ids.shape[1] * scan.asked.rows.width)
     for rows in torch.arange(num, device=scan.ids.device).split(size):
         own = scan.ids if len(scan.ids) == 1 else each(scan.ids, num)[rows]
         parts.append(checkpoint(_mutated_turn, scan, rows, own, use_reentrant=False, preserve_rng_state=False))

@@ -36,12 +36,12 @@ class _Picked(torch.autograd.Function):
         turns = zip(*_turns(query, ids, table.num), strict=True)
         scores = torch.cat([(q.to(dtype) @ rows.T).gather(1, own) for q, own in turns])
         ctx.table, ctx.rate, ctx.seed = table, rate, seed
-        ctx.save_for_backward(query, ids, rows, everyone)
+        ctx.save_for_backward(query, ids, rows)
         return scores.to(query.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        query, ids, rows, everyone = ctx.saved_tensors
+        query, ids, rows = ctx.saved_tensors
         into = torch.zeros(rows.shape, dtype=query.dtype, device=rows.device)
         by_query = []
         queries, owns = _turns(query, ids, len(rows))

@@ -44,7 +44,7 @@ class Asked:
 
 
 class Scorer(ABC):
-    """Whatever scores candidates for questions: entity and relation tables with a score model, or rows that are made."""
+    """Whatever scores candidates for questions: tables with a score model, or rows that are made for each question."""
 
     @abstractmethod
     def ask(self, query: Query, candidates: Candidates, seed: int) -> Asked:
@@ -134,7 +134,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def block_size(compare: Compare, vector: Tensor) -> int:
     """How many candidates to hold against the (b, v) queries at a time."""
     fuses = compare.products or (compare.by_rows is not None and can_compile(vector.device.type))
-    return max(1, BLOCK // max(1, len(vector) if fuses else vector.numel()))
+    return at_a_time(len(vector) if fuses else vector.numel())
+
+
+def at_a_time(elements: int) -> int:
+    """How many things of so many elements each to hold in memory together."""
+    return max(1, BLOCK // max(1, elements))
 
 
 def scores_of(compare: Compare, vector: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:

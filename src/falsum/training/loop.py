@@ -15,7 +15,6 @@ from falsum.evaluation.metrics import metrics
 from falsum.evaluation.ranks import rank
 from falsum.graph.graph import BOTH_SIDES, Query
 from falsum.noise.base import Candidates, Live
-from falsum.objectives.base import Objective
 from falsum.scan.loss import live, loss
 from falsum.scan.scoring import Asked
 from falsum.seeds import derive, generator
@@ -30,7 +29,8 @@ class Record:
     """Where training stands. epoch counts finished epochs; loss is the mean per triple and side since the epoch began.
 
     seconds: since training began; step_seconds: of the steps alone, without validations and the writing of files.
-    learned: numbers that the objectives learn, by name. metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
+    learned: numbers that the objectives learn, by name.
+    metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
     """
 
     epoch: int
@@ -121,14 +121,13 @@ class Trainer:
         epoch, inside = divmod(step, self.steps_per_epoch)
         now = step / self.steps_per_epoch
         job.scoring.model.train()
-        objectives = [term.objective.at(now, held.values()) for term, held in zip(job.terms, self.learned, strict=True)]
         view = live(job.scoring, now)
         total = torch.zeros((), device=self.device)
         drawn = []
         for part, batch in enumerate(self.batches.at(epoch, inside)):
             candidates = job.sampler.draw(batch, derive(job.seed, step, "noise", part), view)
             asked = job.scoring.ask(batch, candidates, derive(job.seed, step, "dropout", part))
-            value = self._loss(objectives, batch, candidates, asked, part, view) / self.triples_per_step
+            value = self._loss(batch, candidates, asked, part, view) / self.triples_per_step
             total += value.detach()
             (value + self._penalty(asked)).backward()
             drawn.append((batch, candidates))
@@ -138,14 +137,12 @@ class Trainer:
         self.position.step += 1
         return float(total) / len(BOTH_SIDES)
 
-    def _loss(
-        self, objectives: list[Objective], batch: Query, candidates: Candidates, asked: Asked, part: int, view: Live
-    ) -> Tensor:
+    def _loss(self, batch: Query, candidates: Candidates, asked: Asked, part: int, view: Live) -> Tensor:
         """0-dim: the weighted sum of the terms over the batch's targets."""
         job, step = self.job, self.position.step
         total = torch.zeros((), device=self.device)
-        for i, (term, objective) in enumerate(zip(job.terms, objectives, strict=True)):
-            own = candidates
+        for i, (term, held) in enumerate(zip(job.terms, self.learned, strict=True)):
+            objective, own = term.objective.at(view.epoch, held.values()), candidates
             if term.redraw:
                 own = job.sampler.draw(batch, derive(job.seed, step, "noise", part, "term", i), view)
             values = loss(job.scoring, objective, batch, own, asked.seed, mutation=term.mutation, asked=asked)
@@ -231,7 +228,7 @@ class Trainer:
         mean = self.position.loss_sum / done_steps if self.position.step else 0.0
         lr = self.job.optimizer.lr * self._scale()
         step, spent = self.position.step, self.position.step_seconds
-        own = {name: float(v) for held in self.learned for name, v in held.values().items()}
+        own = {name: float(v.detach()) for held in self.learned for name, v in held.values().items()}
         return Record(epoch, step, self.steps_per_epoch, mean, speed, seconds, spent, lr, own, **more)  # type: ignore[arg-type]
 
     def _scale(self) -> float:

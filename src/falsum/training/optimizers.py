@@ -22,7 +22,7 @@ class Optimizer(ABC):
     lr: float
 
     def __post_init__(self) -> None:
-        in_range("(0, 1e6]", lr=self.lr)
+        in_range("(0, 1e38]", lr=self.lr)
 
     @property
     def row_wise(self) -> bool:
@@ -83,7 +83,7 @@ class Adam(Optimizer):
     def __post_init__(self) -> None:
         Optimizer.__post_init__(self)
         in_range("[0, 1)", beta1=self.beta1, beta2=self.beta2)
-        in_range("(0, 1e6]", eps=self.eps)
+        in_range("[0, 1e6]", eps=self.eps)
 
     @property
     def row_wise(self) -> bool:

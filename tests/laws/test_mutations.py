@@ -1,0 +1,169 @@
+"""Mutated terms are the oracle's on finished rows, for every model and objective, however they are blocked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import falsum.scan.scoring
+import oracle
+from falsum.graph.graph import BOTH_SIDES, Query, Side
+from falsum.kernels.dropout import keep_mask, uniform_of
+from falsum.models import MODELS
+from falsum.mutations import MUTATIONS, Mix, Mixup, Mutation
+from falsum.noise import Candidates
+from falsum.objectives import NegativeSampling
+from falsum.scan.loss import loss
+from falsum.scan.scoring import Scoring
+from laws import worlds
+
+GRAPHS = [worlds.graph(), worlds.graph().with_inverses()]
+SHAPES = [
+    ("all", {}),
+    ("uniform", {"num": 3, "filtered": True}),
+    ("uniform", {"num": 3, "shared": "batch"}),
+    ("uniform", {"num": 3, "shared": "chunk", "chunk": 5}),
+    ("expected", {"num": 2.0}),
+]
+
+
+@dataclass(frozen=True)
+class Exchange(Mutation):
+    """Entry by entry the target's or the candidate's own: a coefficient per entry."""
+
+    def mix(self, ids: Tensor, rows: Tensor, seed: int) -> Mix:
+        mask = keep_mask(ids.flatten(), rows.shape[-1], 0.4, seed).view(rows.shape)
+        return Mix(rows, 1 - mask.to(rows.dtype))
+
+
+CASES = [*(cls() for cls in MUTATIONS.values()), Exchange()]
+
+
+def mixed_loss(
+    name: str, parts: Scoring, mutation: Mutation, objective: tuple[str, dict], query: Query, drawn: Candidates
+) -> Tensor:
+    """The loss of every target from rows that were mixed one by one."""
+    truth = worlds.Oracle(name, parts)
+    seed = parts.ask(query, drawn, 4).seed
+    values = []
+    for target, row in zip(query.target.tolist(), query.row.tolist(), strict=True):
+        own = query.select(torch.tensor([row]))
+        rivals = worlds.counted(query, drawn, row, parts.entities.num)
+        if isinstance(drawn.ids, range):  # the query's other targets are rivals of this one, mutated like the rest
+            rivals = sorted(rivals + [(e, 1.0) for e in worlds.targets_of(query, row) if e != target])
+        scores = []
+        for entity, _ in rivals:
+            ids = torch.tensor([[entity]])
+            rows, take = (x[0, 0] for x in mutation.mix(ids, parts.entities.values[ids], seed))
+            candidate = (take * parts.entities.values[target] + (1 - take) * rows).tolist()
+            anchor, relation = truth.entities[int(own.anchor[0])], truth.relations[int(own.relation[0])]
+            ends = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)
+            scores.append(truth.rule(ends[0], relation, ends[1], truth.core))
+        positive = truth.score(query, row, target)
+        values += oracle.LOSSES[objective[0]]([positive], scores, [w for _, w in rivals], **objective[1])
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("mutation", CASES, ids=str)
+@pytest.mark.parametrize("model", MODELS)
+def test_mutated_scores_are_the_oracles_for_every_model(model: str, mutation: Mutation) -> None:
+    for g in GRAPHS:
+        parts = worlds.scoring(model, g, seed=3)
+        for side in BOTH_SIDES:
+            query = g.queries(g.splits["train"], side, grouped=False)
+            for noise in SHAPES:
+                drawn = worlds.draw(noise, g, query, 2)
+                values = loss(parts, NegativeSampling(), query, drawn, 4, mutation=mutation).detach()
+                expected = mixed_loss(model, parts, mutation, ("negative-sampling", {}), query, drawn)
+                torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+def test_mutated_terms_take_every_objective(objective: tuple[str, dict]) -> None:
+    """Also from grouped questions: each target mixes with its own candidates."""
+    g = GRAPHS[0]
+    parts = worlds.scoring("distmult", g, seed=3)
+    for grouped in (False, True):
+        query = g.queries(g.splits["train"], Side.TAIL, grouped=grouped)
+        drawn = worlds.draw(("uniform", {"num": 4, "shared": "batch"}), g, query, 2)
+        values = loss(parts, worlds.make_objective(objective), query, drawn, 4, mutation=Mixup()).detach()
+        expected = mixed_loss("distmult", parts, Mixup(), objective, query, drawn)
+        torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_comparison_can_fail() -> None:
+    g = GRAPHS[0]
+    parts, query = worlds.scoring("distmult", g, seed=3), g.queries(g.splits["train"], Side.TAIL, grouped=False)
+    drawn = worlds.draw(("uniform", {"num": 4}), g, query, 2)
+    plain = loss(parts, NegativeSampling(), query, drawn, 4).detach()
+    expected = mixed_loss("distmult", parts, Mixup(), ("negative-sampling", {}), query, drawn)
+    assert (plain - expected).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("mutation", CASES, ids=str)
+@pytest.mark.parametrize("model", ["distmult", "rotate", "transh", "tucker"])
+@pytest.mark.parametrize("noise", SHAPES, ids=worlds.label)
+def test_any_blocking_mutates_alike(
+    noise: tuple[str, dict], model: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and gradients, with dropout."""
+    g = GRAPHS[0]
+    parts = worlds.scoring(model, g, seed=5, dropout_entity=0.25)
+    parts.model.train(model != "tucker")
+    query = g.queries(g.splits["train"], Side.HEAD, grouped=False)
+    drawn = worlds.draw(noise, g, query, 1)
+    objective = worlds.make_objective(("self-adversarial", {}))
+    whole = worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation)
+    for block in (1, 2 * len(query), 3 * len(query) * parts.model.dim):
+        monkeypatch.setattr(falsum.scan.scoring, "BLOCK", block)
+        worlds.same(whole, worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation))
+
+
+def test_inner_products_with_shared_candidates_are_mixed_without_their_rows() -> None:
+    """Nothing of size queries x candidates x width is made on the way, forward or back."""
+    g = worlds.graph(60, 2, sizes=(50, 2, 2))
+    query = g.queries(g.splits["train"], Side.TAIL, grouped=False)
+    parts, sizes = worlds.scoring("distmult", g, dim=32), []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            out = func(*args, **(kwargs or {}))
+            sizes.append(out.numel() if isinstance(out, Tensor) else 0)
+            return out
+
+    for mutation in CASES:
+        drawn = worlds.draw(("uniform", {"num": 40, "shared": "batch"}), g, query, 1)
+        with Watch():
+            loss(parts, NegativeSampling(), query, drawn, 0, mutation=mutation).sum().backward()
+        assert 0 < max(sizes) <= 2 * 60 * 32  # the table; 50 x 40 x 32 would be 64,000
+
+
+@pytest.mark.parametrize("concentration", [0.5, 1.0, 2.0, 8.0])
+def test_mixup_keeps_a_beta_share_of_the_candidate(concentration: float) -> None:
+    """Mean a / (a + 1) within 5 standard errors, and the distribution function x^a at its quartiles within 2 %."""
+    ids = torch.arange(20_000)[None]
+    keep = 1 - Mixup(concentration).mix(ids, torch.zeros(1, 20_000, 3, dtype=torch.float64), 7).take
+    mean = concentration / (concentration + 1)
+    deviation = (concentration / ((concentration + 1) ** 2 * (concentration + 2))) ** 0.5
+    assert abs(keep.mean().item() - mean) < 5 * deviation / 20_000**0.5
+    for quantile in (0.25, 0.5, 0.75):
+        assert (keep <= quantile ** (1 / concentration)).double().mean().item() == pytest.approx(quantile, abs=0.02)
+    assert keep.shape == (1, 20_000, 1)
+    with pytest.raises(ValueError, match="concentration must lie in"):
+        Mixup(0.0)
+
+
+def test_numbers_by_id_are_uniform_and_independent_of_the_order() -> None:
+    ids = torch.arange(50_000)
+    drawn = uniform_of(ids, 3)
+    counts = torch.histc(drawn, bins=20, min=0, max=1)
+    assert ((counts - 2500) ** 2 / 2500).sum() < 63  # chi-square, 19 degrees of freedom: beyond it 1 in 10^6
+    assert torch.equal(uniform_of(ids.flip(0), 3), drawn.flip(0))
+    assert drawn.min() > 0
+    assert drawn.max() < 1
+    other = uniform_of(ids, 4)
+    assert abs(torch.corrcoef(torch.stack([drawn, other]))[0, 1].item()) < 5 / 50_000**0.5
