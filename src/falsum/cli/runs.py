@@ -101,7 +101,7 @@ def evaluate(
         str | None, typer.Option(help=f"Also as: {', '.join(p for p in PROTOCOLS if p != 'falsum')}.")
     ] = None,
     by: Annotated[str | None, typer.Option(help=f"Slice by {', '.join(SLICES)}.")] = None,
-    intervals: Annotated[bool, typer.Option(help="Percentile bootstrap intervals.")] = False,
+    intervals: Annotated[bool, typer.Option(help="95 % intervals over test questions.")] = False,
 ) -> None:
     """Rank a split exactly; with --protocol, also the way another library would, side by side.
 

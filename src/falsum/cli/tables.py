@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from falsum.evaluation.metrics import Tie, bootstrap
+from falsum.evaluation.metrics import Tie, metric_intervals
 from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Inspection
 
@@ -49,13 +49,13 @@ def protocol_line(card: dict[str, Any]) -> str:
 
 
 def evaluation(result: Evaluation, *, intervals: bool = False) -> Iterator[RenderableType]:
-    """Metrics under each tie rule, bootstrap intervals on request, and the protocol that they stand on."""
+    """Metrics under each tie rule, intervals on request, and the protocol that they stand on."""
     ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
     rows = [{"ties": tie, **result.metrics(tie)} for tie in ties]
     yield frame_table(pl.DataFrame(rows), title=f"{result.card['graph']} / {result.card['split']}")
     if intervals:
-        bounds = bootstrap(result.frame)
-        yield Text("95 % bootstrap: " + "  ".join(f"{k} [{a:.4f}, {b:.4f}]" for k, (a, b) in bounds.items()))
+        bounds = metric_intervals(result.frame, result.card["tie"])
+        yield Text("95 %: " + "  ".join(f"{name} [{i.low:.4f}, {i.high:.4f}]" for name, i in bounds.items()))
     yield Text(protocol_line(result.card))
 
 
