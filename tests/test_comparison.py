@@ -18,11 +18,11 @@ import falsum as package
 from command import Command, facts, falsum, small_graph, write_graph
 from falsum.comparison import LOSSES, PRESETS, Comparison, Study, chosen_pairs, parse_budget, study
 from falsum.comparison.budget import Budget, Cost, epoch_cost
-from falsum.comparison.findings import METRICS, differences, losses_frame, markdown, notes
+from falsum.comparison.findings import differences, losses_frame, markdown, notes
 from falsum.comparison.intervals import loss_interval, rest_variance, triple_questions, triple_values, welch
 from falsum.comparison.losses import base_recipe, loss_recipe
 from falsum.errors import UserError
-from falsum.evaluation.metrics import metrics
+from falsum.evaluation.metrics import METRICS, metrics
 from falsum.evaluation.questions import Interval, Questions, student
 from falsum.graph.graph import Graph
 from falsum.models import MODELS

@@ -13,6 +13,7 @@ from rich.text import Text
 from falsum.evaluation.metrics import Tie, metric_intervals
 from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Inspection
+from falsum.report.summary import evaluation_line
 
 
 def frame_table(frame: pl.DataFrame, title: str = "") -> Table:
@@ -38,16 +39,6 @@ def metrics_line(metrics: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" if name != "mr" else f"mr {value:.0f}" for name, value in metrics.items())
 
 
-def protocol_line(card: dict[str, Any]) -> str:
-    """A protocol card as one sentence."""
-    filters = "+".join(card["filter_splits"]) or "nothing (raw)"
-    return (
-        f"protocol {card['name']}: {card['triples']:,} triples, sides {'+'.join(card['sides'])}, candidates "
-        f"{card['candidates']}, filtered by {filters}, ties {card['tie']}, unseen entities {card['unseen']}, "
-        f"graph sha256 {card['graph_sha256'][:12]}"
-    )
-
-
 def evaluation(result: Evaluation, *, intervals: bool = False) -> Iterator[RenderableType]:
     """Metrics under each tie rule, intervals on request, and the protocol that they stand on."""
     ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
@@ -56,7 +47,7 @@ def evaluation(result: Evaluation, *, intervals: bool = False) -> Iterator[Rende
     if intervals:
         bounds = metric_intervals(result.frame, result.card["tie"])
         yield Text("95 %: " + "  ".join(f"{name} [{i.low:.4f}, {i.high:.4f}]" for name, i in bounds.items()))
-    yield Text(protocol_line(result.card))
+    yield Text(evaluation_line(result.card))
 
 
 def side_by_side(ours: Evaluation, theirs: Evaluation) -> Table:

@@ -13,12 +13,12 @@ import polars as pl
 from falsum.comparison.budget import Budget
 from falsum.comparison.intervals import loss_interval
 from falsum.comparison.losses import Pair
-from falsum.evaluation.metrics import HITS
+from falsum.evaluation.metrics import METRICS
 from falsum.evaluation.questions import Interval, Questions
 from falsum.files import write_json, write_text
+from falsum.report.markdown import markdown_frame
 from falsum.report.summary import protocol_line
 
-METRICS = ("mrr", *(f"hits@{k}" for k in HITS))
 # All intervals of one metric hold together with this probability.
 LEVEL = 0.95
 
@@ -226,13 +226,11 @@ def missed(found: Comparison) -> list[str]:
 def markdown(found: Comparison) -> str:
     """Tables and notes as Markdown."""
     tables = [losses_frame(found), *(differences_frame(found, metric) for metric in METRICS)]
-    return "\n\n".join([*map(_table, tables), *notes(found)]) + "\n"
+    return "\n\n".join([*(markdown_frame(table, _numbers(table)) for table in tables), *notes(found)]) + "\n"
 
 
-def _table(frame: pl.DataFrame) -> str:
-    rule = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in frame.iter_rows()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (frame.columns, rule, *rows))
+def _numbers(frame: pl.DataFrame) -> list[str]:
+    return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
 
 
 def _mean(values: Any) -> int:

@@ -13,6 +13,8 @@ from falsum.evaluation.questions import Interval, Questions
 Tie = Literal["realistic", "optimistic", "pessimistic", "rounded"]
 
 HITS = (1, 3, 10)
+# The metrics that papers report and that decide a comparison.
+METRICS = ("mrr", *(f"hits@{k}" for k in HITS))
 
 
 def with_rank(frame: pl.DataFrame, tie: Tie = "realistic") -> pl.DataFrame:

@@ -8,16 +8,15 @@ from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.models import ScoreModel
 from falsum.models.base import dot
-from falsum.noise import All
-from falsum.objectives.penalties import Dura, TableLp
+from falsum.objectives.penalties import Dura
 from falsum.recipe.parts import build
+from falsum.recipe.rules import row_wise, share_rows
 from falsum.recipe.settings import Recipe
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
 from falsum.training.job import Job, Validation
-from falsum.training.optimizers import Adam
 
 
 def assemble(recipe: Recipe, graph: Graph) -> Job:
@@ -37,9 +36,6 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
-    lazy = not isinstance(optimizer, Adam) or optimizer.lazy
-    everywhere = isinstance(noise, All) or any(isinstance(p, TableLp) for p in penalties)
-    grouped = objective.rows == "grouped" or (objective.rows == "either" and noise.groups and recipe.train.grouped)
     try:
         draw = noise.bind(graph, device)
     except ValueError as error:
@@ -57,11 +53,11 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         objective=objective,
         weighting=build("weighting", recipe.weighting),
         draw=draw,
-        grouped=grouped,
+        grouped=share_rows(objective, noise, recipe.train.grouped),
         joined=graph.has_inverses and noise.groups,
         penalties=penalties,
         optimizer=optimizer,
-        row_wise=frozenset() if everywhere or not lazy else frozenset({"entities", "relations"}),
+        row_wise=row_wise(optimizer, noise, penalties),
         schedule=build("schedule", recipe.schedule),
         validation=Validation(**recipe.validation.model_dump()),
         epochs=recipe.train.epochs,
