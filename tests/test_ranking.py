@@ -279,6 +279,17 @@ def test_metrics_by_hand() -> None:
     )
 
 
+def test_metrics_do_not_depend_on_where_a_frame_lies_in_memory() -> None:
+    """A frame read from a file is one piece, one of two sides is two: sums of them must not be rounded differently."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        sides = [frame_of(random.geometric(0.05, 300).tolist(), [0] * 300, 400) for _ in range(2)]
+        pieces = pl.concat(sides, rechunk=False)
+        assert pieces.n_chunks() == 2
+        assert metrics(pieces) == metrics(pieces.rechunk())
+        assert sliced(pieces, "relation").equals(sliced(pieces.rechunk(), "relation"))
+
+
 def test_amri_of_perfect_chance_and_worst_ranks() -> None:
     assert metrics(frame_of([0, 0], [0, 0], 9))["amri"] == 1
     assert metrics(frame_of([4, 4], [0, 0], 9))["amri"] == 0

@@ -30,7 +30,8 @@ def with_rank(frame: pl.DataFrame, tie: Tie = "realistic") -> pl.DataFrame:
         "pessimistic": equal,
         "rounded": (equal + 1) // 2,
     }[tie]
-    return frame.with_columns(rank=(1 + pl.col("greater") + above).cast(pl.Float64))
+    # In one piece: polars sums floats piece by piece, so that rounding would depend on where the frame came from.
+    return frame.rechunk().with_columns(rank=(1 + pl.col("greater") + above).cast(pl.Float64))
 
 
 def metrics(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, float]:
