@@ -531,6 +531,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 def test_splits_that_a_comparison_needs(falsum: Command, tmp_path: Path) -> None:
     no_test = write_graph(tmp_path / "a", train=facts(40), valid=facts(50)[40:])
     assert "fewer than 2 test triples" in falsum("compare", no_test, "--out", tmp_path / "x").error
+    alike = write_graph(
+        tmp_path / "c", train=facts(40), valid=facts(50)[40:], test=[("e0", "r0", f"e{i}") for i in (1, 2)]
+    )
+    assert (
+        "All test triples of graph 'c' belong to one question"
+        in falsum("compare", alike, "--out", tmp_path / "x").error
+    )
     no_valid = write_graph(tmp_path / "b", train=facts(80), test=facts(100)[80:])
     assert "Without a validation split, use --tune 1" in falsum("compare", no_valid, "--out", tmp_path / "x").error
     text = falsum.ok(

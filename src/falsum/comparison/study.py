@@ -82,7 +82,7 @@ class Study:
         if not Questions.of(self.graph.splits["test"].numpy()).freedom:
             raise UserError(
                 f"All test triples of graph {self.graph.name!r} belong to one question, (h, r, ?) or (?, r, t), so "
-                "there is no telling how much a difference depends on it."
+                "nothing tells how much a difference depends on it. Use a test split that asks more."
             )
         check(self.settings, self.losses)
         for loss in self.losses:

@@ -66,7 +66,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Ranks and the protocol that they were made under. frame: see `ranking.Ranks`, plus a `split` column."""
+    """Ranks and the protocol that they were made under. frame: see `ranks.Ranks`, plus a `split` column."""
 
     frame: pl.DataFrame
     card: dict[str, Any]
