@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 import falsum
-from falsum.run.machine import commit, processor
+from falsum.reproduce.checkout import commit
+from falsum.run.machine import processor
 
 
 def machine() -> dict[str, Any]:

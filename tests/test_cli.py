@@ -55,7 +55,7 @@ def test_train_to_report(falsum: Command, graph: Path, tmp_path: Path) -> None:
     assert f"run folder: {folder}" in text
     assert "epoch    3" in text
     assert "all 3 epochs done" in text
-    assert "protocol falsum: 10 triples, sides tail+head" in text
+    assert "protocol falsum: 10 triples; split: test; sides: tail and head" in text
     assert {path.name for path in folder.iterdir()} == FILES
 
     weights, ranks = (folder / "model.safetensors").read_bytes(), (folder / "ranks.parquet").read_bytes()

@@ -18,19 +18,12 @@ import falsum as package
 from command import Command, facts, falsum, small_graph, write_graph
 from falsum.comparison import LOSSES, PRESETS, Comparison, Study, chosen_pairs, parse_budget, study
 from falsum.comparison.budget import Budget, Cost, epoch_cost
-from falsum.comparison.findings import METRICS, differences, losses_frame, markdown, notes
-from falsum.comparison.intervals import (
-    Interval,
-    loss_interval,
-    query_intervals,
-    residual,
-    student,
-    triple_values,
-    welch,
-)
+from falsum.comparison.findings import differences, losses_frame, markdown, notes
+from falsum.comparison.intervals import loss_interval, rest_variance, triple_questions, triple_values, welch
 from falsum.comparison.losses import base_recipe, loss_recipe
 from falsum.errors import UserError
-from falsum.evaluation.metrics import metrics
+from falsum.evaluation.metrics import METRICS, metrics
+from falsum.evaluation.questions import Interval, Questions, student
 from falsum.graph.graph import Graph
 from falsum.models import MODELS
 from falsum.recipe.assemble import assemble
@@ -66,30 +59,29 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path
 # ---------------------------------------------------------------------------------------------------- by hand
 
 
-@pytest.mark.parametrize(
-    ("level", "freedom", "t"),
-    [(0.95, 1, 12.7062), (0.95, 2, 4.30265), (0.95, 3, 3.18245), (0.95, 4, 2.77645), (0.95, 10, 2.22814),
-     (0.99, 5, 4.03214), (0.9, 29, 1.69913), (0.95, 100, 1.98397), (0.95, 100_000, 1.95999)],
-)  # fmt: skip
-def test_quantiles_of_student(level: float, freedom: int, t: float) -> None:
-    """Printed tables."""
-    assert student(level, freedom) == pytest.approx(t, abs=1e-5 * max(1, t))
+def apart(triples: int) -> Questions:
+    """Triples that share no question."""
+    return Questions(*[np.arange(triples)] * 3)
 
 
 def test_the_interval_over_seeds_by_hand() -> None:
     """Two seeds, two triples: means per seed 2 and 5, 0 and 1; differences of means per triple 1.5 and 4.5."""
     first, second = np.array([[1.0, 3.0], [2.0, 8.0]]), np.array([[0.0, 0.0], [0.0, 2.0]])
-    assert (residual(first), residual(second)) == (4, 1)
+    assert (rest_variance(first, apart(2)), rest_variance(second, apart(2))) == (1, 1 / 4)
     assert welch([2.25, 0.25], [2, 2]) == 1
-    # seeds 4.5 / 2 + 0.5 / 2, rest 4 / 4 + 1 / 4, triples 4.5 / 2
+    # seeds 4.5 / 2 + 0.5 / 2, rest 1 + 1 / 4 (mean squares 4 and 1 over 4 cells), triples 4.5 / 2
     half = 12.7062047 * math.sqrt(2.5 + (2.25 - 1.25))
-    assert loss_interval(first, second, 0.95) == Interval(pytest.approx(3 - half), pytest.approx(3 + half))
+    assert loss_interval(first, second, 0.95, apart(2)) == Interval(pytest.approx(3 - half), pytest.approx(3 + half))
     # Means per seed that are all alike leave the interval of the means per triple, 1.5 and 5.5.
     alike = np.array([[1.0, 6.0], [2.0, 5.0]])
     half = 12.7062047 * math.sqrt(8 / 2)
-    assert loss_interval(alike, 0 * alike, 0.95) == Interval(pytest.approx(3.5 - half), pytest.approx(3.5 + half))
+    assert loss_interval(alike, 0 * alike, 0.95, apart(2)) == Interval(
+        pytest.approx(3.5 - half), pytest.approx(3.5 + half)
+    )
     with pytest.raises(ValueError, match="two of each"):
-        loss_interval(np.ones((1, 5)), np.ones((2, 5)), 0.95)
+        loss_interval(np.ones((1, 5)), np.ones((2, 5)), 0.95, apart(5))
+    with pytest.raises(ValueError, match="two of each"):
+        loss_interval(np.ones((2, 5)), np.ones((2, 5)), 0.95, Questions(np.zeros(5, int), np.arange(5), np.arange(5)))
 
 
 def test_degrees_of_freedom_of_welch() -> None:
@@ -99,12 +91,16 @@ def test_degrees_of_freedom_of_welch() -> None:
     assert welch([0, 0], [3, 5]) == 6
 
 
-def test_the_bootstrap_by_hand() -> None:
-    """Two triples, 0 and 1: a resample has the mean 0, 1/2 or 1 with probability 1/4, 1/2, 1/4."""
-    rows = np.array([[0.0, 1.0], [2.0, 2.0], [0.0, -2.0]])
-    assert query_intervals(rows, 0.9) == [Interval(0, 1), Interval(2, 2), Interval(-2, 0)]
-    assert query_intervals(rows, 0.4)[0] == Interval(0.5, 0.5)
-    assert query_intervals(rows, 0.9) == query_intervals(rows, 0.9), "the draws do not depend on the call"
+def test_questions_of_triples_stand_in_the_order_of_their_values() -> None:
+    """Both by the order of ids: triples 2 0 3, 2 1 3 and 7 0 3, of which the first and the last ask for one head."""
+    frame = pl.DataFrame(
+        {"head": [7, 2, 2] * 2, "relation": [0, 1, 0] * 2, "tail": [3] * 6, "side": ["tail"] * 3 + ["head"] * 3,
+         "greater": [9, 3, 0] * 2, "equal": [0] * 6, "candidates": [10] * 6}
+    )  # fmt: skip
+    assert triple_values(frame)["mrr"].tolist() == [1, 1 / 4, 1 / 10]
+    assert triple_questions(frame).tail.tolist() == [0, 1, 2]
+    assert triple_questions(frame).head.tolist() == [0, 1, 0]
+    assert triple_questions(frame.filter(pl.col("side") == "head")).head.tolist() == [0, 1, 0]
 
 
 def test_values_of_triples_average_to_the_metrics() -> None:
@@ -152,17 +148,17 @@ def test_intervals_over_queries_cover_what_they_claim() -> None:
     drawn = population[random.integers(len(population), size=(2000, TRIPLES))]  # (sets, triples, losses, sides)
     truth = float((population[:, 0] - population[:, 1]).mean())
     sides = drawn[:, :, 0] - drawn[:, :, 1]
-    paired = query_intervals(sides.mean(2), 0.95, samples=2000)
+    paired = apart(TRIPLES).intervals(sides.mean(2), 0.95)
     assert 0.935 <= covered(paired, truth) <= 0.965
 
-    a, b = (query_intervals(drawn[:, :, i].mean(2), 0.95, samples=500, seed=i) for i in range(2))
+    a, b = (apart(TRIPLES).intervals(drawn[:, :, i].mean(2), 0.95) for i in range(2))
     centre = sides.mean((1, 2))
     width = [math.hypot(x.high - x.low, y.high - y.low) / 2 for x, y in zip(a, b, strict=True)]
     unpaired = [Interval(c - w, c + w) for c, w in zip(centre, width, strict=True)]
     assert covered(unpaired, truth) > 0.99
 
-    apart = query_intervals(sides.reshape(2000, -1), 0.95, samples=500)
-    assert covered(apart, truth) < 0.93
+    split = apart(2 * TRIPLES).intervals(sides.reshape(2000, -1), 0.95)
+    assert covered(split, truth) < 0.93
 
 
 Tables = list[tuple[np.ndarray, np.ndarray]]
@@ -195,14 +191,47 @@ def crossed(seeds: int, share: float, rest: float, uneven: float = 1.0, sets: in
 def test_intervals_over_seeds_cover_what_they_claim(seeds: int, share: float, rest: float, uneven: float) -> None:
     """Wherever the variance comes from: not less than claimed, and not much more."""
     tables = crossed(seeds, share, rest, uneven)
-    found = covered([loss_interval(*pair, 0.95) for pair in tables], 0.0)
+    found = covered([loss_interval(*pair, 0.95, apart(TRIPLES)) for pair in tables], 0.0)
     assert 0.935 <= found <= (0.99 if seeds == 3 else 0.98)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize(("share", "rest"), [(0.0, 0.2), (0.0, 5.0), (0.3, 1.0), (0.8, 1.0)])
+def test_intervals_over_seeds_cover_what_they_claim_where_triples_share_questions(
+    seeds: int, share: float, rest: float
+) -> None:
+    """As above, with six tenths of the variances of triples and of rests due to their questions.
+
+    Intervals that ignore it cover too little where triples are most of the variance; the means per seed have the rest.
+    """
+    random = np.random.default_rng(seeds)
+    asked = np.stack([random.integers(100, size=TRIPLES), np.zeros(TRIPLES, int), random.integers(60, size=TRIPLES)], 1)
+    questions = Questions.of(asked)
+
+    def drawn(*shape: int) -> np.ndarray:
+        """(*shape, TRIPLES) of variance 1."""
+        tail, head = (math.sqrt(0.3) * random.standard_normal((*shape, count)) for count in (100, 60))
+        own = math.sqrt(0.4) * random.standard_normal((*shape, TRIPLES))
+        return tail[..., asked[:, 0]] + head[..., asked[:, 2]] + own
+
+    sets = 1000
+    of_means = float((drawn(sets).mean(1) ** 2).mean()) * (1 + 2 * rest / seeds)
+    of_seeds = seeds * of_means * share / (1 - share) / 2
+    one, other = (
+        math.sqrt(of_seeds) * random.standard_normal((sets, seeds, 1)) + math.sqrt(rest) * drawn(sets, seeds)
+        for _ in range(2)
+    )
+    tables = list(zip(one + drawn(sets, 1), other, strict=True))
+    found = covered([loss_interval(*pair, 0.95, questions) for pair in tables], 0.0)
+    assert 0.93 <= found <= (0.99 if seeds == 3 else 0.985)
+    if rest < 1:
+        assert covered([loss_interval(*pair, 0.95, apart(TRIPLES)) for pair in tables[:300]], 0.0) < 0.9
 
 
 def test_intervals_that_ignore_seeds_or_resample_them_cover_too_little() -> None:
     """What the test above can see: intervals over queries, and a percentile bootstrap over seeds and triples."""
     tables = crossed(seeds=3, share=0.95, rest=0.2, sets=500)
-    alone = query_intervals(np.stack([(one - other).mean(0) for one, other in tables]), 0.95, samples=500)
+    alone = apart(TRIPLES).intervals(np.stack([(one - other).mean(0) for one, other in tables]), 0.95)
     assert covered(alone, 0.0) < 0.5
     random = np.random.default_rng(1)
     times = random.multinomial(TRIPLES, np.full(TRIPLES, 1 / TRIPLES), size=400) / TRIPLES
@@ -217,7 +246,7 @@ def test_intervals_that_ignore_seeds_or_resample_them_cover_too_little() -> None
 
 def test_an_interval_over_seeds_is_never_the_narrower_one() -> None:
     for one, other in crossed(seeds=3, share=0.1, rest=5.0, sets=100):
-        over_seeds, per_triple = loss_interval(one, other, 0.95), (one - other).mean(0)
+        over_seeds, per_triple = loss_interval(one, other, 0.95, apart(TRIPLES)), (one - other).mean(0)
         alone = student(0.95, TRIPLES - 1) * per_triple.std(ddof=1) / math.sqrt(TRIPLES)
         assert over_seeds.high - over_seeds.low >= 2 * alone * (1 - 1e-9)
 
@@ -234,7 +263,7 @@ def test_a_planted_difference_is_found_and_a_missing_one_is_not() -> None:
     random = np.random.default_rng(3)
     hard, noise = random.uniform(0.2, 0.6, (1, TRIPLES)), lambda: 0.05 * random.standard_normal((3, TRIPLES))
     given = {"low": values(hard + noise()), "same": values(hard + noise()), "high": values(hard + 0.1 + noise())}
-    found = differences(given, [("low", "same"), ("low", "high"), ("high", "same")])
+    found = differences(given, [("low", "same"), ("low", "high"), ("high", "same")], apart(TRIPLES))
     verdicts = {(d.first, d.second): d.verdict for d in found if d.metric == "mrr"}
     assert verdicts == {
         ("low", "same"): "not distinguishable",
@@ -248,7 +277,9 @@ def test_a_planted_difference_is_found_and_a_missing_one_is_not() -> None:
 
 def test_more_pairs_ask_for_more() -> None:
     given = {name: values(np.random.default_rng(i).uniform(size=(3, 50))) for i, name in enumerate("abc")}
-    (alone, *_), (among, *_) = (differences(given, pairs) for pairs in ([("a", "b")], [("a", "b"), ("a", "c")]))
+    (alone, *_), (among, *_) = (
+        differences(given, pairs, apart(50)) for pairs in ([("a", "b")], [("a", "b"), ("a", "c")])
+    )
     assert (alone.level, among.level) == (0.95, 0.975)
     assert among.over_seeds.low < alone.over_seeds.low < alone.over_seeds.high < among.over_seeds.high
     assert among.over_queries.low < alone.over_queries.low
@@ -267,7 +298,9 @@ def test_a_loss_is_not_distinguishable_from_itself_under_other_seeds(tmp_path: P
         run = package.train(graph, recipe, folder=tmp_path / f"untrained-{seed}", **{"train.seed": seed})
         untrained.append(triple_values(run.evaluate("test").frame))
     found = differences(
-        {"one": trained[:3], "other": trained[3:], "untrained": untrained}, [("one", "other"), ("one", "untrained")]
+        {"one": trained[:3], "other": trained[3:], "untrained": untrained},
+        [("one", "other"), ("one", "untrained")],
+        Questions.of(graph.splits["test"].numpy()),
     )
     assert [d.verdict for d in found if d.metric == "mrr"] == ["not distinguishable", "one is better"]
 
@@ -498,6 +531,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 def test_splits_that_a_comparison_needs(falsum: Command, tmp_path: Path) -> None:
     no_test = write_graph(tmp_path / "a", train=facts(40), valid=facts(50)[40:])
     assert "fewer than 2 test triples" in falsum("compare", no_test, "--out", tmp_path / "x").error
+    alike = write_graph(
+        tmp_path / "c", train=facts(40), valid=facts(50)[40:], test=[("e0", "r0", f"e{i}") for i in (1, 2)]
+    )
+    assert (
+        "All test triples of graph 'c' belong to one question"
+        in falsum("compare", alike, "--out", tmp_path / "x").error
+    )
     no_valid = write_graph(tmp_path / "b", train=facts(80), test=facts(100)[80:])
     assert "Without a validation split, use --tune 1" in falsum("compare", no_valid, "--out", tmp_path / "x").error
     text = falsum.ok(

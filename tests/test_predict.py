@@ -12,7 +12,7 @@ import torch
 
 from falsum.errors import UserError
 from falsum.graph.graph import Graph, Side
-from falsum.models import ComplEx, DistMult, RotatE, ScoreModel, TransE
+from falsum.models import ComplEx, DistMult, RotatE, ScoreModel, TransE, TuckER
 from falsum.models.base import Relations
 from falsum.predict import answers, labels, vectors
 from falsum.recipe.settings import read
@@ -49,7 +49,7 @@ def plain_score(scoring: Scoring, anchor: int, relation: int, answer: int, side:
         Relations(scoring.relations.weight.detach()[relation][None], torch.tensor([0])),
     )
     vector = scoring.model.query(weight[anchor][None], row, side, 0)
-    return float(scoring.model.compare(vector, weight[answer][None]))
+    return float(scoring.model.compare(vector, weight[answer][None]).detach())
 
 
 MODELS = [DistMult(4), ComplEx(4), TransE(4), RotatE(4)]
@@ -124,16 +124,40 @@ def test_score_gives_both_directions_and_their_mean_with_inverse_relations() -> 
     assert frame.select("head", "relation", "tail").rows() == triples
 
 
+def test_both_directions_of_a_model_that_answers_them_differently() -> None:
+    """TuckER's batch norms act on the anchor and on the product, so that its two sides differ without inverses too."""
+    graph = tiny_graph()
+    scoring = tiny_scoring(TuckER(4, relation_dim=3), graph)
+    source = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, tensor in scoring.model.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=source) + 0.5 * name.endswith("var"))
+    frame = answers.score(graph, scoring, [("Bob", "likes", "日本")])
+    tail, head = plain_score(scoring, 1, 1, 3, Side.TAIL), plain_score(scoring, 3, 1, 1, Side.HEAD)
+    assert abs(tail - head) > 0.1
+    assert frame["tail_score"].item() == pytest.approx(tail, abs=1e-5)
+    assert frame["head_score"].item() == pytest.approx(head, abs=1e-5)
+    assert frame["score"].item() == pytest.approx((tail + head) / 2, abs=1e-5)
+    for question, way in (({"head": "Bob"}, tail), ({"tail": "日本"}, head), ({"head": "Bob", "tail": "日本"}, None)):
+        asked = {"relation": "likes"} if way is not None else {}
+        found = answers.predict(graph, scoring, **question, **asked)
+        label = "likes" if way is None else "日本" if "head" in question else "Bob"
+        value = found.filter(pl.col("label") == label)["score"].item()
+        assert value == pytest.approx((tail + head) / 2 if way is None else way, abs=1e-5), question
+
+
 def test_score_of_a_frame_keeps_its_order_and_repeats() -> None:
     graph = tiny_graph()
     scoring = tiny_scoring(RotatE(4), graph)
     rows = [("Ada", "knows", "Bob"), ("Zoë", "likes", "Zoë"), ("Ada", "knows", "Bob"), ('O\'Hara "x"', "likes", "Zoë")]
     given = pl.DataFrame([(9, *row) for row in rows], schema=["extra", "head", "relation", "tail"], orient="row")
     frame = answers.score(graph, scoring, given)
-    assert frame.columns == ["head", "relation", "tail", "score", "known"]
+    assert frame.columns == ["head", "relation", "tail", "tail_score", "head_score", "score", "known"]
     assert frame.select("head", "relation", "tail").rows() == rows
     assert frame["known"].to_list() == ["train", None, "train", "valid"]
     assert frame["score"][0] == frame["score"][2] == pytest.approx(plain_score(scoring, 0, 0, 1, Side.TAIL), abs=1e-5)
+    assert frame["tail_score"].to_list() == pytest.approx(frame["head_score"].to_list(), abs=1e-5)
 
 
 def test_score_in_blocks_is_score_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_the_table_never_leaves_without_protocol_and_hash(folders: Path) -> None
     text = compare_table([run, Run.open(folders / "plain")])
     assert (
         "Protocol: falsum; split: test; sides: tail and head; ties: realistic, exact; filtered by: train, valid and "
-        "test; candidates: all entities; unseen entities: kept, and ranked; scores: fp32." in text
+        "test; candidates: all entities; unseen in training: kept, and ranked; scores: fp32." in text
     )
     assert f"SHA-256 {run.graph.sha256}" in text
     assert "Not evaluated: plain." in text
@@ -142,7 +142,7 @@ def test_runs_under_different_rules_are_told_apart(folders: Path, tmp_path: Path
     assert rows[1][0] == r"other\|rules"
     assert "Protocol b: falsum; split: test, each triple once; sides: tail; ties: rounded, scores within" in text
     assert (
-        "filtered by: nothing: raw ranks; candidates: all entities; unseen entities: triples with one dropped" in text
+        "filtered by: nothing: raw ranks; candidates: all entities; unseen in training: triples with it dropped" in text
     )
 
 

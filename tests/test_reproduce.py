@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ import torch
 import falsum as package
 from command import Command, falsum, small_graph
 from falsum.errors import UserError
+from falsum.evaluation.metrics import METRICS
 from falsum.graph import load
+from falsum.recipe.assemble import assemble
 from falsum.recipe.settings import read as read_recipe
 from falsum.reproduce import EXPERIMENTS, Cell, Entry, Experiment, PaperTable, Task, append, experiment, finish, read
-from falsum.reproduce.cost import Cost, cost, estimate, pace
-from falsum.reproduce.experiments import METRICS, published, verdict
+from falsum.reproduce.checkout import commit
+from falsum.reproduce.cost import PER_UPDATE, Pace, estimate, likely_pace, pace
+from falsum.reproduce.experiments import published, verdict
 from falsum.reproduce.ledger import COLUMNS
 from falsum.reproduce.plan import fingerprint, tasks
 from falsum.reproduce.runner import open_run
 from falsum.reproduce.status import markdown, plan, tables
-from falsum.run.machine import commit, processor
+from falsum.run.machine import processor
 from laws import worlds
 
 __all__ = ["falsum"]
@@ -218,8 +222,31 @@ def test_damaged_ledgers_are_named_and_not_appended_to(tmp_path: Path, damage: A
     assert path.read_bytes() == before
 
 
-def test_the_commit_is_that_of_a_checkout_or_nothing() -> None:
-    assert re.fullmatch(r"([0-9a-f]{7,}(-dirty)?)?", commit())
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_is_that_of_a_checkout_or_nothing(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    package = tmp_path / "src" / "package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    assert commit(package) == "", "no checkout"
+    git("init")
+    (tmp_path / "README").write_text("")
+    git("add", "README")
+    git("commit", "-m", "another project")
+    assert commit(package) == "", "a checkout of something else"
+    git("add", ".")
+    git("commit", "-m", "the package")
+    head = git("rev-parse", "--short", "HEAD").strip()
+    assert re.fullmatch("[0-9a-f]{4,}", head)
+    assert commit(package) == head
+    (tmp_path / "README").write_text("changed")
+    assert commit(package) == head, "what is no part of the package does not count"
+    (package / "__init__.py").write_text("x = 1")
+    assert commit(package) == f"{head}-dirty"
 
 
 # ---------------------------------------------------------------------------------------------------------------- plan
@@ -281,18 +308,30 @@ def test_every_cell_has_an_estimate(name: str) -> None:
     assert 0 < seconds < 10
 
 
+def test_estimates_know_which_updates_touch_whole_tables() -> None:
+    """Beside the parts of the same recipe, built: what is added is the tables' share of every step."""
+    world = worlds.graph(40, 3, sizes=(200, 20, 20))
+    plain = read_recipe(RECIPE | {"noise": {"name": "uniform", "num": 2}, "objective": {"name": "negative-sampling"}})
+    steps, tables = 200 // 25, 40 * 8 + 3 * 8
+    for changes in ({"penalty": [{"name": "table-lp", "entity": 0.1}]}, {"optimizer": {"name": "adam"}}):
+        dense = plain.changed(**changes)
+        assert assemble(plain, world).row_wise
+        assert not assemble(dense, world).row_wise
+        assert estimate(dense, world) - estimate(plain, world) == pytest.approx(steps * tables * PER_UPDATE)
+
+
 def test_costs_come_from_the_ledger_of_this_machine() -> None:
     recipe, graph = read_recipe(RECIPE), worlds.graph(40, 3, sizes=(200, 20, 20))
-    guess = cost(recipe, "0" * 12, graph, [])
+    guess = likely_pace(recipe, "0" * 12, graph, [])
     assert guess is not None
     assert guess.known == "estimate"
     here = {"processor": processor(), "threads": torch.get_num_threads(), "device": "cpu"}
     if not torch.cuda.is_available():
-        found = cost(recipe, "0" * 12, graph, [entry("a", recipe_sha256="0" * 12, **here)])
+        found = likely_pace(recipe, "0" * 12, graph, [entry("a", recipe_sha256="0" * 12, **here)])
         assert found is not None
         assert (found.seconds, found.known) == (5.0, "ledger")
     elsewhere = entry("a", recipe_sha256="0" * 12, **here | {"processor": "abacus"})
-    assert cost(recipe, "0" * 12, graph, [elsewhere]) == guess
+    assert likely_pace(recipe, "0" * 12, graph, [elsewhere]) == guess
 
 
 def test_costs_come_from_a_begun_run_of_this_machine(graph: Path, tmp_path: Path) -> None:
@@ -309,7 +348,7 @@ def test_costs_come_from_a_begun_run_of_this_machine(graph: Path, tmp_path: Path
         {"epoch": 3, "step": 15, "loss": 1.0, "seconds": 2160.0},
     ]
     (run.folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
-    assert pace(run) == Cost(720.0, "run")
+    assert pace(run) == Pace(720.0, "run")
     (line,) = plan(chosen, [task], [], load).rows(named=True)
     assert (line["begun"], line["s/epoch"], line["known from"]) == ("epoch 3, 0.3000 on valid", "720.0", "run")
     assert line["hours at most"] == "0.2", "one of four epochs is left"

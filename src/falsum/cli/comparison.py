@@ -13,9 +13,10 @@ from falsum.cli.console import GraphName, ReadOptions, Settings, app, fresh_fold
 from falsum.cli.tables import frame_table
 from falsum.comparison import LOSSES, PRESETS, Comparison, Standing, Study, chosen_pairs, parse_budget, write_page
 from falsum.comparison.budget import UNITS
-from falsum.comparison.findings import METRICS, differences_frame, losses_frame, notes
+from falsum.comparison.findings import differences_frame, losses_frame, notes
 from falsum.comparison.losses import USUAL
 from falsum.comparison.study import FACTORS
+from falsum.evaluation.metrics import METRICS
 from falsum.recipe.text import parse_setting
 from falsum.report.page import missing_extra
 from falsum.run.run import Interrupted

@@ -23,13 +23,14 @@ from falsum.cli.console import (
     read_options,
     show,
 )
-from falsum.cli.tables import frame_table, protocol_line
+from falsum.cli.tables import frame_table
 from falsum.errors import UserError
 from falsum.evaluation import slices
 from falsum.evaluation.protocol import PROTOCOLS
 from falsum.graph import load
 from falsum.recipe.settings import Recipe
 from falsum.recipe.text import parse_setting
+from falsum.report.summary import evaluation_line
 from falsum.run.run import Run
 
 
@@ -101,7 +102,7 @@ def evaluate(
         str | None, typer.Option(help=f"Also as: {', '.join(p for p in PROTOCOLS if p != 'falsum')}.")
     ] = None,
     by: Annotated[str | None, typer.Option(help=f"Slice by {', '.join(SLICES)}.")] = None,
-    intervals: Annotated[bool, typer.Option(help="Percentile bootstrap intervals.")] = False,
+    intervals: Annotated[bool, typer.Option(help="95 % intervals over test questions.")] = False,
 ) -> None:
     """Rank a split exactly; with --protocol, also the way another library would, side by side.
 
@@ -118,11 +119,7 @@ def evaluate(
     if protocol not in (None, "falsum"):
         theirs = evaluate_run(opened, split, protocol)
         show(tables.side_by_side(ours, theirs))
-        out.print(
-            f"{protocol_line(theirs.card)}; {theirs.card['dropped_triples']} triples dropped. "
-            f"{PROTOCOLS[protocol].why}.",
-            markup=False,
-        )
+        out.print(f"{evaluation_line(theirs.card)}. {PROTOCOLS[protocol].why}.", markup=False)
 
 
 @app.command()

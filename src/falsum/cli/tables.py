@@ -10,9 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from falsum.evaluation.metrics import Tie, bootstrap
+from falsum.evaluation.metrics import Tie, metric_intervals
 from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Inspection
+from falsum.report.summary import evaluation_line
 
 
 def frame_table(frame: pl.DataFrame, title: str = "") -> Table:
@@ -38,25 +39,15 @@ def metrics_line(metrics: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" if name != "mr" else f"mr {value:.0f}" for name, value in metrics.items())
 
 
-def protocol_line(card: dict[str, Any]) -> str:
-    """A protocol card as one sentence."""
-    filters = "+".join(card["filter_splits"]) or "nothing (raw)"
-    return (
-        f"protocol {card['name']}: {card['triples']:,} triples, sides {'+'.join(card['sides'])}, candidates "
-        f"{card['candidates']}, filtered by {filters}, ties {card['tie']}, unseen entities {card['unseen']}, "
-        f"graph sha256 {card['graph_sha256'][:12]}"
-    )
-
-
 def evaluation(result: Evaluation, *, intervals: bool = False) -> Iterator[RenderableType]:
-    """Metrics under each tie rule, bootstrap intervals on request, and the protocol that they stand on."""
+    """Metrics under each tie rule, intervals on request, and the protocol that they stand on."""
     ties: Sequence[Tie] = ("realistic", "optimistic", "pessimistic")
     rows = [{"ties": tie, **result.metrics(tie)} for tie in ties]
     yield frame_table(pl.DataFrame(rows), title=f"{result.card['graph']} / {result.card['split']}")
     if intervals:
-        bounds = bootstrap(result.frame)
-        yield Text("95 % bootstrap: " + "  ".join(f"{k} [{a:.4f}, {b:.4f}]" for k, (a, b) in bounds.items()))
-    yield Text(protocol_line(result.card))
+        bounds = metric_intervals(result.frame, result.card["tie"])
+        yield Text("95 %: " + "  ".join(f"{name} [{i.low:.4f}, {i.high:.4f}]" for name, i in bounds.items()))
+    yield Text(evaluation_line(result.card))
 
 
 def side_by_side(ours: Evaluation, theirs: Evaluation) -> Table:

@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 
 from falsum.comparison.budget import Budget
-from falsum.comparison.intervals import Interval, loss_interval, query_intervals
+from falsum.comparison.intervals import loss_interval
 from falsum.comparison.losses import Pair
-from falsum.evaluation.metrics import HITS
+from falsum.evaluation.metrics import METRICS
+from falsum.evaluation.questions import Interval, Questions
 from falsum.files import write_json, write_text
+from falsum.report.markdown import markdown_frame
 from falsum.report.summary import protocol_line
 
-METRICS = ("mrr", *(f"hits@{k}" for k in HITS))
 # All intervals of one metric hold together with this probability.
 LEVEL = 0.95
 
@@ -120,9 +121,10 @@ class Comparison:
 
 
 def differences(
-    values: Mapping[str, Sequence[Mapping[str, np.ndarray]]], pairs: Sequence[Pair]
+    values: Mapping[str, Sequence[Mapping[str, np.ndarray]]], pairs: Sequence[Pair], questions: Questions
 ) -> tuple[Difference, ...]:
-    """All pairs in all metrics. values: loss -> per seed, metric -> (T,) values of the same triples.
+    """All pairs in all metrics. values: loss -> per seed, metric -> (T,) values of the same triples, whose questions
+    are `questions`.
 
     Each of k pairs gets the level 1 - (1 - LEVEL) / k (Bonferroni): all intervals of a metric hold together with
     probability LEVEL or more, and so do the verdicts. There is no correction for several metrics: MRR decides.
@@ -131,10 +133,10 @@ def differences(
     keys = [(first, second, metric) for first, second in pairs for metric in METRICS]
     tables = {(loss, m): np.stack([seed[m] for seed in seeds]) for loss, seeds in values.items() for m in METRICS}
     per_triple = [tables[first, metric].mean(0) - tables[second, metric].mean(0) for first, second, metric in keys]
-    over_queries = query_intervals(np.stack(per_triple), level)
+    over_queries = questions.intervals(np.stack(per_triple), level)
     found = []
     for (first, second, metric), triples, conditional in zip(keys, per_triple, over_queries, strict=True):
-        over_seeds = loss_interval(tables[first, metric], tables[second, metric], level)
+        over_seeds = loss_interval(tables[first, metric], tables[second, metric], level, questions)
         found.append(Difference(first, second, metric, float(triples.mean()), level, conditional, over_seeds))
     return tuple(found)
 
@@ -193,9 +195,9 @@ def notes(found: Comparison) -> list[str]:
         f"Graph {setup.graph}, model {setup.model} with {setup.dim} reals per entity. Budget of every training: "
         f"{setup.budget}. Weights are those of the best validation. Seconds are those of the steps of one training.",
         f"Learning rates of every loss: {several if len(setup.rates) > 1 else f'{rates}, not tuned'}.",
-        f"Intervals of a metric hold together with {100 * LEVEL:.0f} %{each}. Over queries: for these models, by "
-        f"paired bootstrap over test triples. Over queries and seeds: for the losses, from {setup.seeds} seeds each; "
-        "the verdict follows from it.",
+        f"Intervals of a metric hold together with {100 * LEVEL:.0f} %{each}. Over queries: for these models, paired, "
+        "with triples of one question taken as dependent. Over queries and seeds: for the losses, from "
+        f"{setup.seeds} seeds each; the verdict follows from it.",
         f"Protocol: {protocol_line(setup.protocol)}. Graph SHA-256 {setup.graph_sha256}.",
         *at_edge(found),
         *missed(found),
@@ -224,13 +226,11 @@ def missed(found: Comparison) -> list[str]:
 def markdown(found: Comparison) -> str:
     """Tables and notes as Markdown."""
     tables = [losses_frame(found), *(differences_frame(found, metric) for metric in METRICS)]
-    return "\n\n".join([*map(_table, tables), *notes(found)]) + "\n"
+    return "\n\n".join([*(markdown_frame(table, _numbers(table)) for table in tables), *notes(found)]) + "\n"
 
 
-def _table(frame: pl.DataFrame) -> str:
-    rule = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in frame.iter_rows()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (frame.columns, rule, *rows))
+def _numbers(frame: pl.DataFrame) -> list[str]:
+    return [name for name, dtype in frame.schema.items() if dtype.is_numeric()]
 
 
 def _mean(values: Any) -> int:

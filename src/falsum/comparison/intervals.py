@@ -1,4 +1,4 @@
-"""Differences of two losses with intervals: over test triples for the trained models, and over triples and seeds.
+"""Intervals of the difference of two losses over triples and seeds. Those over triples alone: `evaluation.questions`.
 
 x[s, t] is the value of triple t under the model of seed s, the mean of its two sides: a reciprocal rank, or whether the
 rank is at most k. Models of different losses are independent: no two trainings share what is random in them. Shapes: S
@@ -9,30 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import polars as pl
 
 from falsum.evaluation.metrics import HITS, Tie, with_rank
+from falsum.evaluation.questions import Array, Interval, Questions, combined, student
 from falsum.graph.graph import BOTH_SIDES
-
-# Of the bootstrap: how many, and how many at a time.
-SAMPLES, CHUNK = 4000, 100
-
-Array = np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Both ends belong to it."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 def triple_values(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, Array]:
@@ -46,88 +29,59 @@ def triple_values(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, Arra
     return {"mrr": (1 / ranks).mean(0), **{f"hits@{k}": (ranks <= k).mean(0) for k in HITS}}
 
 
-def query_intervals(differences: Array, level: float, *, samples: int = SAMPLES, seed: int = 0) -> list[Interval]:
-    """Percentile bootstrap intervals of the means of (k, T) paired differences of losses, averaged over seeds before.
-
-    Every column is a triple, resampled as a whole: both sides, both losses and all rows together. The interval holds
-    for the trained models at hand, if test triples are a random sample; it says nothing about other seeds.
-    """
-    rows, triples = differences.shape
-    random = np.random.default_rng(seed)
-    means = np.empty((samples, rows))
-    for start in range(0, samples, CHUNK):
-        times = random.multinomial(triples, np.full(triples, 1 / triples), size=min(CHUNK, samples - start))
-        means[start : start + CHUNK] = times @ differences.T / triples
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+def triple_questions(frame: pl.DataFrame) -> Questions:
+    """The questions of the triples of a rank frame, in the order of `triple_values`."""
+    triples = frame.filter(pl.col("side") == frame["side"][0]).select("head", "relation", "tail")
+    return Questions.of(triples.sort("head", "relation", "tail").to_numpy())
 
 
-def loss_interval(first: Array, second: Array, level: float) -> Interval:
+def loss_interval(first: Array, second: Array, level: float, questions: Questions) -> Interval:
     """Interval of the expected difference of two losses, (S, T) and (S', T) values, over seeds and triples.
 
     It holds for the losses, not for these models. Seeds and triples are crossed random effects, x[s, t] = mean + seed_s
-    + triple_t + rest_st, where the losses share the triples and have their own seeds. Three variances of the difference
-    are estimated, each a mean over seeds and triples:
+    + triple_t + rest_st, where the losses share the triples and have their own seeds. What triples and rests of one
+    question have in common is allowed for, see `evaluation.questions`. Three variances of the difference are estimated:
 
-        seeds    the means per seed, for each loss, over their number, summed;
-        triples  the difference of the means per triple, over their number;
-        rest     the residuals of each loss, over the number of cells, summed; both others contain it.
+        seeds    of the mean over seeds of the means per seed, for each loss, summed;
+        triples  of the mean over triples of the difference of the means per triple, questions allowed for;
+        rest     of the mean of the residuals of each loss, questions allowed for, summed; both others contain it.
 
     Var(difference) = E seeds + E triples - E rest. Few seeds show little of their spread, so each part gets its own
     quantile of Student's t, and squares are added (recovery of variance estimates, Zou & Donner 2008):
 
         half width^2 = max(u^2 seeds, v^2 rest) + v^2 max(triples - rest, 0)
 
-    v has T - 1 degrees of freedom and u those of Welch 1947, rounded down, between S - 1 and 2 S - 2. Where seeds alone
-    vary it is Welch's interval of the means per seed; it is never narrower than that of the means per triple; in
-    between it covers more than `level` (docs/comparison.md). A bootstrap over few seeds covers less where they matter.
+    v has the degrees of freedom of the questions and u those of Welch 1947, rounded down, between S - 1 and 2 S - 2.
+    Where seeds alone vary it is Welch's interval of the means per seed; it is never narrower than that of the means per
+    triple; in between it covers more than `level` (docs/comparison.md). A bootstrap over few seeds covers less where
+    they matter.
 
-    Raises ValueError with fewer than two seeds or triples.
+    Raises ValueError with fewer than two seeds, or where all triples share a question of a kind.
     """
-    if min(*first.shape, *second.shape) < 2:
-        raise ValueError("an interval over seeds and triples needs two of each")
+    if min(len(first), len(second), questions.freedom + 1) < 2:
+        raise ValueError("an interval over seeds and questions needs two of each")
     of_seeds = [float(values.mean(1).var(ddof=1)) / len(values) for values in (first, second)]
-    rest = sum(residual(values) / values.size for values in (first, second))
+    rest = sum(rest_variance(values, questions) for values in (first, second))
     per_triple = first.mean(0) - second.mean(0)
-    of_triples = float(per_triple.var(ddof=1)) / len(per_triple)
+    of_triples = float(questions.variance(per_triple[None])[0])
     u = student(level, welch(of_seeds, [len(first), len(second)]))
-    v = student(level, len(per_triple) - 1)
+    v = student(level, questions.freedom)
     half = math.sqrt(max(u**2 * sum(of_seeds), v**2 * rest) + v**2 * max(of_triples - rest, 0.0))
     mean = float(first.mean() - second.mean())
     return Interval(mean - half, mean + half)
 
 
-def residual(values: Array) -> float:
-    """Mean square of what is left of an (S, T) table without the means of its rows and columns."""
+def rest_variance(values: Array, questions: Questions) -> float:
+    """Variance of the mean of what is left of an (S, T) table without the means of its rows and columns.
+
+    Seeds are independent. S rows of which the mean row is taken have S - 1 degrees of freedom.
+    """
     left = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
-    return float((left**2).sum()) / ((len(values) - 1) * (values.shape[1] - 1))
+    seeds = len(values)
+    return float(combined(questions.parts(left).sum(1, keepdims=True))[0]) / (seeds * (seeds - 1))
 
 
 def welch(variances: Sequence[float], sizes: Sequence[int]) -> int:
     """Degrees of freedom of the sum of estimated variances of means over samples of these sizes, rounded down."""
     below = sum(variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True))
     return int(sum(variances) ** 2 / below + 1e-9) if below else sum(sizes) - len(sizes)
-
-
-@cache
-def student(level: float, freedom: int) -> float:
-    """The t with P(|T| <= t) = level for Student's t with `freedom` degrees, by bisection."""
-    low, high = 0.0, 1.0
-    while _inside(high, freedom) < level:
-        high *= 2
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _inside(middle, freedom) < level else (low, middle)
-    return high
-
-
-def _inside(t: float, freedom: int) -> float:
-    """P(|T| <= t), the finite sums of Abramowitz & Stegun 26.7.3 (odd degrees) and 26.7.4 (even)."""
-    angle = np.arctan(t / np.sqrt(freedom))
-    square = np.cos(angle) ** 2
-    if freedom % 2:
-        k = np.arange(1, (freedom - 1) // 2)
-        series = 1 + np.cumprod(2 * k / (2 * k + 1) * square).sum()
-        return float(2 / np.pi * (angle + (np.sin(angle) * np.cos(angle) * series if freedom > 1 else 0)))
-    k = np.arange(1, freedom // 2)
-    return float(np.sin(angle) * (1 + np.cumprod((2 * k - 1) / (2 * k) * square).sum()))

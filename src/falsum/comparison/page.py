@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from falsum.comparison.findings import METRICS, Comparison, Difference, differences_frame, losses_frame, notes
+from falsum.comparison.findings import Comparison, Difference, differences_frame, losses_frame, notes
+from falsum.evaluation.metrics import METRICS
 from falsum.files import write_text
 from falsum.report.charts import DotChart, Row
 from falsum.report.page import NAMES, figure, rendered, require_extras

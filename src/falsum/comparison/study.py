@@ -13,9 +13,10 @@ import polars as pl
 
 from falsum.comparison.budget import Budget, Cost, epoch_cost
 from falsum.comparison.findings import Comparison, Setup, Trained, Trial, differences
-from falsum.comparison.intervals import triple_values
+from falsum.comparison.intervals import triple_questions, triple_values
 from falsum.comparison.losses import Pair, base_recipe, check, loss_recipe
 from falsum.errors import UserError
+from falsum.evaluation.questions import Questions
 from falsum.files import read_json
 from falsum.graph.graph import Graph
 from falsum.recipe.assemble import assemble
@@ -78,6 +79,11 @@ class Study:
                     f"Graph {self.graph.name!r} has fewer than {least} {split} triples, so losses cannot be compared "
                     "on it." + (" Without a validation split, use --tune 1." if split == "valid" else "")
                 )
+        if not Questions.of(self.graph.splits["test"].numpy()).freedom:
+            raise UserError(
+                f"All test triples of graph {self.graph.name!r} belong to one question, (h, r, ?) or (?, r, t), so "
+                "nothing tells how much a difference depends on it. Use a test split that asks more."
+            )
         check(self.settings, self.losses)
         for loss in self.losses:
             _ = self.recipe(loss, self.rates[0], TUNING_SEED)
@@ -218,7 +224,7 @@ class Study:
                 for loss in runs
                 for seed, run in zip(self.seed_numbers, runs[loss], strict=True)
             ),
-            differences=differences(values, self.pairs),
+            differences=differences(values, self.pairs, triple_questions(frames[self.losses[0]][0])),
         )
 
     def _ended(self, loss: str, seed: int) -> Run:

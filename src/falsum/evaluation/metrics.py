@@ -1,4 +1,4 @@
-"""Metrics from rank counts: any tie rule, any slice, with percentile bootstrap intervals on request."""
+"""Metrics from rank counts: any tie rule, any slice, with intervals on request."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from falsum.evaluation.questions import Interval, Questions
+
 Tie = Literal["realistic", "optimistic", "pessimistic", "rounded"]
 
 HITS = (1, 3, 10)
+# The metrics that papers report and that decide a comparison.
+METRICS = ("mrr", *(f"hits@{k}" for k in HITS))
 
 
 def with_rank(frame: pl.DataFrame, tie: Tie = "realistic") -> pl.DataFrame:
@@ -26,7 +30,8 @@ def with_rank(frame: pl.DataFrame, tie: Tie = "realistic") -> pl.DataFrame:
         "pessimistic": equal,
         "rounded": (equal + 1) // 2,
     }[tie]
-    return frame.with_columns(rank=(1 + pl.col("greater") + above).cast(pl.Float64))
+    # In one piece: polars sums floats piece by piece, so that rounding would depend on where the frame came from.
+    return frame.rechunk().with_columns(rank=(1 + pl.col("greater") + above).cast(pl.Float64))
 
 
 def metrics(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, float]:
@@ -59,34 +64,28 @@ def _expressions() -> dict[str, pl.Expr]:
     }
 
 
-def bootstrap(
-    frame: pl.DataFrame, tie: Tie = "realistic", *, level: float = 0.95, samples: int = 1000, seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of the metrics over triples (both sides of a triple are resampled together).
+def metric_intervals(frame: pl.DataFrame, tie: Tie = "realistic", *, level: float = 0.95) -> dict[str, Interval]:
+    """Intervals of the metrics, which hold with probability `level` if the test questions are a random sample.
 
-    An empty frame gives NaN.
+    They allow for ranks of one question that depend on each other (see `questions`), and end where a metric does. Where
+    all ranks are about one question, they hold all values of the metric. They say nothing about other seeds of
+    training. An empty frame gives NaN.
     """
+    found = metrics(frame, tie)
     if not len(frame):
-        return dict.fromkeys(metrics(frame), (float("nan"), float("nan")))
+        return dict.fromkeys(found, Interval(float("nan"), float("nan")))
     ranked = with_rank(frame, tie)
-    rank, chance = ranked["rank"].to_numpy(), (ranked["candidates"].to_numpy() + 1) / 2
-    values = {"mrr": 1 / rank, **{f"hits@{k}": (rank <= k).astype(float) for k in HITS}, "mr": rank, "_chance": chance}
-    _, triple = np.unique(ranked.select("head", "relation", "tail").to_numpy(), axis=0, return_inverse=True)
-    triple = triple.ravel()
-    size = np.bincount(triple).astype(float)
-    sums = {name: np.bincount(triple, weights=value) for name, value in values.items()}
-    random = np.random.default_rng(seed)
-    draws: dict[str, list[float]] = {name: [] for name in [*values, "amri"]}
-    for _ in range(samples):
-        times = random.multinomial(len(size), np.full(len(size), 1 / len(size)))
-        total = times @ size
-        means = {name: float(times @ part / total) for name, part in sums.items()}
-        means["amri"] = 1 - (means["mr"] - 1) / max(means["_chance"] - 1, 1e-12)
-        for name, value in means.items():
-            draws[name].append(value)
-    tails = 100 * (1 - level) / 2
-    return {
-        name: (float(np.percentile(v, tails)), float(np.percentile(v, 100 - tails)))
-        for name, v in draws.items()
-        if name != "_chance"
-    }
+    rank, candidates = (ranked[name].to_numpy().astype(float) for name in ("rank", "candidates"))
+    above, chance = rank - 1, (candidates - 1) / 2
+    values = {"mrr": 1 / rank, **{f"hits@{k}": (rank <= k).astype(float) for k in HITS}, "mr": rank}
+    with np.errstate(invalid="ignore", divide="ignore"):  # no answer has a rival: NaN, as the metric
+        # A ratio of means moves, to first order, as the mean of these.
+        values["amri"] = found["amri"] - (above - (1 - found["amri"]) * chance) / chance.mean()
+    questions = Questions.of(ranked.select("head", "relation", "tail").to_numpy())
+    legal = {"mr": (1.0, float(candidates.max())), "amri": (-1.0, 1.0)}
+    between = zip(found, questions.intervals(np.stack([values[name] for name in found]), level), strict=True)
+    return {name: _within(interval, *legal.get(name, (0.0, 1.0))) for name, interval in between}
+
+
+def _within(interval: Interval, least: float, most: float) -> Interval:
+    return Interval(max(least, interval.low), min(most, interval.high))

@@ -21,8 +21,8 @@ class Protocol:
 
     tie: see `metrics.with_rank`. tolerance: (relative, absolute) distance at which scores tie. filtered: whether other
     known answers are no rivals. filter_test_in_valid: whether test answers are filtered when ranking validation.
-    unseen: "keep" ranks triples with an entity that training never saw, and has such entities as rivals; "drop" does
-    neither. distinct: repeated triples count once. why: where the rules were read.
+    unseen: "keep" ranks triples with an entity or a relation that training never saw, and has such entities as rivals;
+    "drop" does neither. distinct: repeated triples count once. why: where the rules were read.
     """
 
     name: str
@@ -66,7 +66,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Ranks and the protocol that they were made under. frame: see `ranking.Ranks`, plus a `split` column."""
+    """Ranks and the protocol that they were made under. frame: see `ranks.Ranks`, plus a `split` column."""
 
     frame: pl.DataFrame
     card: dict[str, Any]
@@ -91,7 +91,7 @@ def evaluate(
     if protocol.distinct:
         triples = torch.unique(triples, dim=0)
     if protocol.unseen == "drop":
-        keep = ~unseen(graph)[triples[:, [0, 2]]].any(1)
+        keep = _learnt(graph, triples)
         dropped, triples = int((~keep).sum()), triples[keep]
     filters = ["train", "valid", "test"] if split == "test" or protocol.filter_test_in_valid else ["train", "valid"]
     filters = [s for s in filters if s in graph.splits] if protocol.filtered else []
@@ -120,3 +120,9 @@ def evaluate(
         "precision": "fp32",
     }
     return Evaluation(ranks.frame.with_columns(split=pl.lit(split)), card)
+
+
+def _learnt(graph: Graph, triples: torch.Tensor) -> torch.Tensor:
+    """(m,) bool: which triples (m, 3) have only entities and relations that stand in training triples."""
+    relations = torch.isin(triples[:, 1], graph.splits["train"][:, 1])
+    return relations & ~unseen(graph)[triples[:, [0, 2]]].any(1)

@@ -18,7 +18,7 @@ DIRECTIONS = ("to 1", "to N", "not in train")
 
 
 def annotate(frame: pl.DataFrame, graph: Graph) -> pl.DataFrame:
-    """A rank frame (see `ranking.Ranks`) with the columns that slices are made by, all computed on the train split.
+    """A rank frame (see `ranks.Ranks`) with the columns that slices are made by, all computed on the train split.
 
     relation becomes the base relation where the frame holds inverse relations. relation_label. cardinality: "1-1",
     "1-N", "N-1", "N-N", head side first, "N" at 1.5 on average (see `graph.inspect`). direction: whether the asked

@@ -28,7 +28,8 @@ COLUMNS = ("head", "relation", "tail")
 class Directions:
     """Scores of triples: by asking for the tail and by asking for the head, both (m,) fp32.
 
-    The two differ only for a model trained with inverse relations, which answers them by different relation rows.
+    They differ with inverse relations, which have rows of their own, and for a model whose queries of the two sides are
+    no transposes of each other, as those of TuckER with its batch norms; else they are equal but for rounding.
     """
 
     tail: Tensor
@@ -55,8 +56,7 @@ def predict(
     and tail by label. Columns: rank (place in this list, from 1; equal scores stand in order of id), label, score,
     known (the first split that holds the completed triple, else null). known="drop" leaves such triples out.
 
-    A missing relation is scored as the triple is by `score`: in a graph with inverse relations by the mean of the
-    tail and head directions.
+    A missing relation is scored as the triple is by `score`: by the mean of the tail and head directions.
 
     Raises UserError for an unknown label, a wrong number of slots, or scores that are not finite.
     """
@@ -119,7 +119,7 @@ def relation_scores(graph: Graph, scoring: Scoring, head: int, tail: int) -> Ten
 
 @torch.no_grad()
 def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
-    """Scores of triples (m, 3) by id, in blocks of bounded memory. Without inverse relations head repeats tail.
+    """Scores of triples (m, 3) by id, in blocks of bounded memory.
 
     Raises UserError when one is not finite.
     """
@@ -130,8 +130,7 @@ def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
         parts = [_block_scores(graph, scoring, block, side) for block in blocks]
         return _finite(torch.cat(parts)) if parts else torch.zeros(0)
 
-    tail = scores(Side.TAIL)
-    return Directions(tail, scores(Side.HEAD) if graph.has_inverses else tail)
+    return Directions(scores(Side.TAIL), scores(Side.HEAD))
 
 
 def _block_scores(graph: Graph, scoring: Scoring, triples: Tensor, side: Side) -> Tensor:
@@ -177,11 +176,11 @@ def _table(scores: Tensor, names: pl.Series, facts: pl.DataFrame, top_k: int, kn
 
 
 def score(graph: Graph, scoring: Scoring, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
-    """Scores of triples given by label, in their order: head, relation, tail, score, known.
+    """Scores of triples given by label, in their order: head, relation, tail, tail_score, head_score, score, known.
 
-    triples: (head, relation, tail) labels, or a frame with columns of these names. known: the first split that holds
-    the triple, else null. In a graph with inverse relations the columns tail_score and head_score, the two directions
-    of asking, stand before score, their mean. Scores rank answers of one question; they are no probabilities.
+    triples: (head, relation, tail) labels, or a frame with columns of these names. tail_score, head_score: the two
+    directions of asking, see `Directions`. score: their mean. known: the first split that holds the triple, else null.
+    Scores rank answers of one question; they are no probabilities.
 
     Raises UserError for an unknown label (naming the triple), another shape, or scores that are not finite.
     """
@@ -191,8 +190,8 @@ def score(graph: Graph, scoring: Scoring, triples: Sequence[tuple[str, str, str]
         1,
     )
     scores = directions(graph, scoring, ids)
-    ways = {"tail_score": scores.tail.numpy(), "head_score": scores.head.numpy()} if graph.has_inverses else {}
-    values = pl.DataFrame({**ways, "score": scores.mean.numpy()})
+    ways = {"tail_score": scores.tail, "head_score": scores.head, "score": scores.mean}
+    values = pl.DataFrame({name: way.numpy() for name, way in ways.items()})
     return pl.concat([asked, values, _known_triples(graph, ids).to_frame()], how="horizontal")
 
 

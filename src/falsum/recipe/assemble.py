@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from falsum.mutations import Mutation
 from falsum.noise import Noise
 from falsum.objectives.penalties import Penalty
 from falsum.recipe.parts import build
+from falsum.recipe.rules import row_wise, share_rows
 from falsum.recipe.settings import Recipe
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
@@ -38,9 +38,9 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
-    row_wise = optimizer.row_wise and not noise.everyone and not any(p.whole_tables for p in penalties)
-    entities = Table(graph.num_entities, model.dim, row_wise=row_wise)
-    relations = Table(graph.num_relations, model.relation_width, row_wise=row_wise)
+    by_rows = row_wise(optimizer, noise, penalties)
+    entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
+    relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
     initialise(recipe, entities, relations, model)
     terms = terms_of(recipe)
     try:
@@ -60,7 +60,7 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         terms=terms,
         weighting=build("weighting", recipe.weighting),
         sampler=sampler,
-        grouped=groups(terms, noise, wanted=recipe.train.grouped),
+        grouped=share_rows(terms, noise, wanted=recipe.train.grouped),
         joined=graph.has_inverses and noise.blind,
         penalties=penalties,
         optimizer=optimizer,
@@ -83,15 +83,6 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
     first = Term(build("objective", recipe.objective), mutation(recipe.mutation))
     more = [Term(build("objective", t.objective), mutation(t.mutation), t.weight, t.redraw) for t in recipe.terms]
     return (first, *more)
-
-
-def groups(terms: Sequence[Term], noise: Noise, *, wanted: bool) -> bool:
-    """Whether equal questions share a row: where a loss is defined so, or where it is wanted and changes only the cost.
-
-    Terms that need a row per target make it of the shared one.
-    """
-    forms = {term.objective.rows for term in terms if term.mutation is None}
-    return "grouped" in forms or (wanted and noise.groups and "either" in forms)
 
 
 @torch.no_grad()

@@ -56,8 +56,8 @@ class Train(Section):
     inverses: give every relation an inverse and ask head questions as tail questions of it (reciprocal relations).
     grouped: equal queries share a row where objective and noise allow it. order: "apart", the questions of each side
     come in an order of their own; "together", both questions of a triple come in one step. precision: "auto" takes bf16
-    scores where the hardware is fast at them. seconds: stop at the end of the epoch in which the steps have taken so long,
-    validations not counted (0: no limit); such a run ends elsewhere each time.
+    scores where the hardware is fast at them. seconds: stop at the end of the epoch in which the steps have taken so
+    long, validations not counted (0: no limit); such a run ends elsewhere each time.
     """
 
     epochs: int = Field(default=100, ge=1, le=10**9)

@@ -1,17 +1,37 @@
-"""Runs side by side as a Markdown table that never leaves without its protocol."""
+"""Markdown tables, and runs side by side in one that never leaves without its protocol."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from falsum.evaluation.metrics import HITS
+import polars as pl
+
+from falsum.evaluation.metrics import METRICS
 from falsum.report.summary import HASH_LENGTH, Summary, protocol_line, summarize
 from falsum.run.run import Run
 
-METRICS = ("mrr", *(f"hits@{k}" for k in HITS), "mr")
+SHOWN = (*METRICS, "mr")
 TEXT_COLUMNS = ("run", "graph", "model", "loss", "noise")
 MARKS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def markdown_table(names: Sequence[str], rows: Iterable[Sequence[object]], numbers: Collection[str]) -> str:
+    """A Markdown table, the columns `numbers` to the right. None is an empty cell, a float has four decimals."""
+    rule = ["---:" if name in numbers else "---" for name in names]
+    lines = (names, rule, *([_cell(value) for value in row] for row in rows))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown_frame(frame: pl.DataFrame, numbers: Collection[str]) -> str:
+    """A frame as `markdown_table`."""
+    return markdown_table(frame.columns, frame.iter_rows(), numbers)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def compare_table(runs: Sequence[Run]) -> str:
@@ -24,16 +44,15 @@ def compare_table(runs: Sequence[Run]) -> str:
     summaries = [summarize(run) for run in runs]
     lines = list(dict.fromkeys(protocol_line(s.card) for s in summaries if s.card))
     several = len(lines) > 1
-    header = [*TEXT_COLUMNS, "dim", *METRICS, "epochs", "train s", *(["protocol"] if several else [])]
+    header = [*TEXT_COLUMNS, "dim", *SHOWN, "epochs", "train s", *(["protocol"] if several else [])]
     rows = [_row(summary, _graph_name(summary, summaries), lines, several) for summary in summaries]
-    rule = ["---" if name in (*TEXT_COLUMNS, "protocol") else "---:" for name in header]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+    table = markdown_table(header, rows, set(header) - {*TEXT_COLUMNS, "protocol"})
     return f"{table}\n\n" + "\n".join(f"{note}  " for note in _notes(summaries, lines)).rstrip() + "\n"
 
 
 def _row(summary: Summary, graph: str, lines: Sequence[str], several: bool) -> list[str]:
     values = summary.metrics or {}
-    numbers = [_number(name, values.get(name)) for name in METRICS]
+    numbers = [_number(name, values.get(name)) for name in SHOWN]
     mark = _mark(lines.index(protocol_line(summary.card))) if summary.card else "-"
     texts = (summary.name, graph, summary.model, summary.loss, summary.noise)
     cells = [*map(_escape, texts), str(summary.dim), *numbers, str(summary.epochs), f"{summary.seconds:.0f}"]

@@ -12,7 +12,8 @@ import polars as pl
 
 from falsum.errors import UserError
 from falsum.evaluation import slices
-from falsum.evaluation.metrics import bootstrap, metrics, with_rank
+from falsum.evaluation.metrics import metric_intervals, metrics, with_rank
+from falsum.evaluation.questions import Interval
 from falsum.files import read_json, write_text
 from falsum.report.charts import Chart, DotChart, curves, hits_curve, svg
 from falsum.report.examples import Example, examples
@@ -24,8 +25,6 @@ NAMES = {"mrr": "MRR", "hits@1": "Hits@1", "hits@3": "Hits@3", "hits@10": "Hits@
 LEAST_COUNT = 5
 MOST_RELATIONS = 1000
 LEVEL = 0.95
-# Bootstrap samples: fewer for large test sets, whose intervals are narrow and slow to draw.
-SAMPLES, SAMPLES_LARGE, LARGE = 1000, 200, 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,7 @@ class Result:
     protocol: Sequence[tuple[str, str]]
     graph_sha256: str
     values: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
-    samples: int
+    intervals: Mapping[str, Interval]
     ties: Mapping[str, Mapping[str, float]]
     tie: str
     tied: int
@@ -144,7 +142,6 @@ def result(run: Run, annotated: pl.DataFrame) -> Result:
     tie = card["tie"]
     relations = slices.by_relation(annotated, tie).sort("count", descending=True, maintain_order=True)
     hardest, easiest = slices.extremes(relations, least=LEAST_COUNT)
-    samples = SAMPLES if len(annotated) <= LARGE else SAMPLES_LARGE
     tables = {
         "side": slices.by_side(annotated, tie).sort("side", descending=True),
         "cardinality": slices.by_cardinality(annotated, tie).sort("cardinality", "side", descending=[False, True]),
@@ -159,8 +156,7 @@ def result(run: Run, annotated: pl.DataFrame) -> Result:
         protocol=protocol_facts(card),
         graph_sha256=card["graph_sha256"],
         values=metrics(annotated, tie),
-        intervals=bootstrap(annotated, tie, level=LEVEL, samples=samples),
-        samples=samples,
+        intervals=metric_intervals(annotated, tie, level=LEVEL),
         ties={rule: metrics(annotated, rule) for rule in rules},
         tie=tie,
         tied=len(annotated.filter(pl.col("equal") > 0)),

@@ -66,7 +66,7 @@ def protocol_rules(card: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("ties", f"{card['tie']}, {width}"),
         ("filtered by", filters),
         ("candidates", card["candidates"]),
-        ("unseen entities", "triples with one dropped" if card["unseen"] == "drop" else "kept, and ranked"),
+        ("unseen in training", "triples with it dropped" if card["unseen"] == "drop" else "kept, and ranked"),
         ("scores", card["precision"]),
     ]
 
@@ -82,6 +82,14 @@ def protocol_line(card: Mapping[str, Any]) -> str:
     """The rules on one line."""
     (_, name), *rules = protocol_rules(card)
     return "; ".join([name, *(f"{rule}: {value}" for rule, value in rules)])
+
+
+def evaluation_line(card: Mapping[str, Any]) -> str:
+    """The rules and what they came to on one line, with the start of the graph's hash."""
+    (_, name), *rules = protocol_rules(card)
+    dropped = [f"{card['dropped_triples']:,} triples dropped"] if card["dropped_triples"] else []
+    facts = [f"protocol {name}: {card['triples']:,} triples", *dropped, *(f"{rule}: {value}" for rule, value in rules)]
+    return "; ".join([*facts, f"graph sha256: {card['graph_sha256'][:HASH_LENGTH]}"])
 
 
 def recipe_facts(recipe: Recipe) -> list[tuple[str, str]]:

@@ -12,10 +12,9 @@ from functools import cache
 from importlib.resources import files
 
 from falsum.errors import UserError
+from falsum.evaluation.metrics import METRICS
 from falsum.recipe.settings import Recipe
 from falsum.recipes import kamigaito2021
-
-METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 
 # (split, metric) -> published value.
 Figures = Mapping[tuple[str, str], float]

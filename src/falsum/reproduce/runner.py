@@ -6,13 +6,14 @@ import datetime
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from falsum.evaluation.metrics import METRICS
 from falsum.evaluation.protocol import Evaluation
 from falsum.files import read_json
 from falsum.graph import Graph, load
+from falsum.reproduce.checkout import commit
 from falsum.reproduce.experiments import Experiment, experiment, verdict
 from falsum.reproduce.ledger import Entry, append, best_valid, find, read
 from falsum.reproduce.plan import Task, fingerprint
-from falsum.run.machine import commit
 from falsum.run.run import Run
 
 
@@ -82,7 +83,7 @@ def describe(task: Task, run: Run, result: Evaluation) -> Entry:
             "cell": task.cell.name,
             "seed": task.seed,
             "settings": task.changes,
-            **{metric: round(paper[metric], 5) for metric in ("mrr", "hits@1", "hits@3", "hits@10")},
+            **{metric: round(paper[metric], 5) for metric in METRICS},
             "mrr_falsum": round(ours["mrr"], 5),
             "valid_mrr": valid if valid is None else round(valid, 5),
             "paper_mrr": task.cell.published.get(("test", "mrr")),

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from falsum.graph import Graph
-from falsum.reproduce.cost import Cost, cost, pace
+from falsum.report.markdown import markdown_frame
+from falsum.reproduce.cost import Pace, likely_pace, pace
 from falsum.reproduce.experiments import Cell, Experiment, PaperTable, verdict
 from falsum.reproduce.ledger import Entry, best_valid, find
 from falsum.reproduce.plan import Task, fingerprint
@@ -73,10 +74,11 @@ def plan(
         target = f"{judged[1]:.3f} ± {task.cell.band:.3f} on {judged[0]}" if judged else ""
         ledger = f"{known.mrr:.4f}, {known.verdict}" if known else ""
         begun = None if known else task.begun()
-        price = None if known else (begun and pace(begun)) or cost(task.recipe, sha, graph(task.cell.graph), entries)
+        so_far = begun and pace(begun)
+        found = None if known else so_far or likely_pace(task.recipe, sha, graph(task.cell.graph), entries)
         history = begun.history() if begun else []
         left = task.recipe.train.epochs - (history[-1]["epoch"] if history else 0)
-        rows.append([short(experiment, task.cell), target, ledger, _progress(history), *_price(price, left)])
+        rows.append([short(experiment, task.cell), target, ledger, _progress(history), *_price(found, left)])
     names = ["cell", "mrr to reach", "in the ledger", "begun", "s/epoch", "known from", "hours at most"]
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
@@ -89,15 +91,12 @@ def _progress(history: Sequence[Mapping[str, Any]]) -> str:
     return f"epoch {history[-1]['epoch']}" + ("" if valid is None else f", {valid:.4f} on valid")
 
 
-def _price(price: Cost | None, epochs: int) -> tuple[str, str, str]:
-    if price is None:
+def _price(pace: Pace | None, epochs: int) -> tuple[str, str, str]:
+    if pace is None:
         return "", "", ""
-    return f"{price.seconds:.1f}", price.known, f"{price.seconds * epochs / 3600:.1f}"
+    return f"{pace.seconds:.1f}", pace.known, f"{pace.seconds * epochs / 3600:.1f}"
 
 
 def markdown(frame: pl.DataFrame) -> str:
-    """A frame as a Markdown table, numbers to the right."""
-    right = [name not in ("cell", "verdict") for name in frame.columns]
-    lines = [frame.columns, ["---:" if r else "---" for r in right]]
-    lines += [["" if value is None else str(value) for value in row] for row in frame.iter_rows()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A table of the paper or a plan as Markdown."""
+    return markdown_frame(frame, set(frame.columns) - {"cell", "verdict"})

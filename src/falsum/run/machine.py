@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,22 +36,6 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def commit() -> str:
-    """The short git commit that this falsum is checked out at, "-dirty" after it if its files differ; else ""."""
-    package = Path(__file__).parent.parent
-
-    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", "-C", str(package), *arguments], capture_output=True, text=True, check=False)
-
-    try:
-        if git("ls-files", "--error-unmatch", "__init__.py").returncode:
-            return ""  # no checkout, or one of something else that falsum is installed inside of
-        clean = git("diff", "--quiet", "HEAD", "--", ".").returncode == 0
-        return git("rev-parse", "--short", "HEAD").stdout.strip() + ("" if clean else "-dirty")
-    except OSError:
-        return ""
 
 
 @contextmanager

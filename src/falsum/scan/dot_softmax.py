@@ -134,9 +134,9 @@ def dot_softmax(
 ) -> tuple[Tensor, Tensor]:
     """Log-sum-exp over all rows but those of `drop`, and sum over all rows, of query @ dropout(rows).T, both (b,) fp32.
 
-    query: (b, w) fp32. The table's gradient is added to it, dense. drop: (query, row) pairs, sorted by query; a query of
-    which all is left out has -inf. dtype: of scores and products. sums_scores: False gives zeros for the sums and saves a pass
-    over the table.
+    query: (b, w) fp32. The table's gradient is added to it, dense. drop: (query, row) pairs, sorted by query; one of
+    which all is left out has -inf. dtype: of scores and products. sums_scores: False gives zeros for the sums and saves
+    a pass over the table.
     """
     size = max(1, KEPT_BYTES // (table.num * dtype.itemsize))
     if len(query) <= size:

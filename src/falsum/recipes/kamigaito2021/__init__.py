@@ -25,6 +25,6 @@ of one per triple; TransE distances have no constant added to each difference; t
 0.05 after 50 epochs is left out (DistMult on FB15k-237 is close to it there and goes on to learn).
 """
 
-from falsum.recipes.kamigaito2021.cells import CELLS, GRAPHS, LOSSES, TABLE2, Cell, recipe
+from falsum.recipes.kamigaito2021.cells import CELLS, GRAPHS, LOSSES, TABLE2, Combination, recipe
 
-__all__ = ["CELLS", "GRAPHS", "LOSSES", "TABLE2", "Cell", "recipe"]
+__all__ = ["CELLS", "GRAPHS", "LOSSES", "TABLE2", "Combination", "recipe"]

@@ -34,8 +34,8 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A number of the paper's tables: graph, model, loss, and the loss of the run that its weights start from."""
+class Combination:
+    """What a cell of the paper's tables is about: graph, model, loss, and the loss of the run that it starts from."""
 
     graph: str
     model: str
@@ -48,17 +48,17 @@ class Cell:
         return f"kamigaito2021/{self.graph}/{self.model}/{self.loss}{start}"
 
     @property
-    def before(self) -> Cell | None:
+    def before(self) -> Combination | None:
         """The cell whose weights this one starts from."""
-        return Cell(self.graph, self.model, self.source) if self.source else None
+        return Combination(self.graph, self.model, self.source) if self.source else None
 
 
 CELLS = {
     cell.name: cell
     for cell in (
-        *(Cell(graph, model, loss) for graph in GRAPHS for model in MODELS for loss in TABLE2),
-        *(Cell(*further) for further in FURTHER),
-        *(Cell(*chain) for chain in CHAINS),
+        *(Combination(graph, model, loss) for graph in GRAPHS for model in MODELS for loss in TABLE2),
+        *(Combination(*further) for further in FURTHER),
+        *(Combination(*chain) for chain in CHAINS),
     )
 }
 
@@ -68,7 +68,7 @@ def recipe(name: str) -> Recipe:
     return read(_values(CELLS[name]))
 
 
-def _values(cell: Cell) -> dict[str, Any]:
+def _values(cell: Combination) -> dict[str, Any]:
     settings = SETTINGS[cell.graph, cell.model, LOSSES[cell.loss]]
     stop = STOPS.get((cell.graph, cell.model, cell.loss), Stop())
     optimizer, lr = settings.optimizer
@@ -90,7 +90,7 @@ def _values(cell: Cell) -> dict[str, Any]:
     return values | ({"pretraining": {"source": _values(cell.before)}} if cell.before else {})
 
 
-def _model(cell: Cell, settings: Settings) -> dict[str, Any]:
+def _model(cell: Combination, settings: Settings) -> dict[str, Any]:
     if cell.model == "tucker":
         return {"name": "tucker3", "dim": settings.dim, "relation_dim": settings.dim, "matrix_dropout": settings.core}
     euclidean = cell.model == "transe" and LOSSES[cell.loss] == "softmax"
