@@ -12,6 +12,7 @@ from falsum.models import ScoreModel
 from falsum.mutations import Mutation
 from falsum.noise import Noise
 from falsum.objectives.penalties import Penalty
+from falsum.recipe.memory import refuse_too_large
 from falsum.recipe.parts import build
 from falsum.recipe.rules import row_wise, share_rows
 from falsum.recipe.settings import Recipe
@@ -30,15 +31,18 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
     """
     device = pick_device(recipe.train.device)
     graph = graph.with_inverses() if recipe.train.inverses else graph
-    model: ScoreModel = build("model", recipe.model)
+    with torch.device("meta"):  # its sizes, in no memory
+        shape: ScoreModel = build("model", recipe.model)
     noise: Noise = build("noise", recipe.noise)
     penalties: list[Penalty] = [build("penalty", part) for part in recipe.penalty]
     optimizer: Optimizer = build("optimizer", recipe.optimizer)
-    if any(penalty.linear_only for penalty in penalties) and not model.compare.linear:
+    if any(penalty.linear_only for penalty in penalties) and not shape.compare.linear:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
     by_rows = row_wise(optimizer, noise, penalties)
+    refuse_too_large(_kept(recipe, graph, shape, optimizer, by_rows=by_rows), device)
+    model: ScoreModel = build("model", recipe.model)
     entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
     relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
     initialise(recipe, entities, relations, model)
@@ -83,6 +87,24 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
     first = Term(build("objective", recipe.objective), mutation(recipe.mutation))
     more = [Term(build("objective", t.objective), mutation(t.mutation), t.weight, t.redraw) for t in recipe.terms]
     return (first, *more)
+
+
+def _kept(recipe: Recipe, graph: Graph, model: ScoreModel, optimizer: Optimizer, *, by_rows: bool) -> dict[str, int]:
+    """Bytes that a training keeps or makes at every step, at least, by what they are for."""
+    # Weights, the state of the optimizer, and a gradient where it is dense.
+    per_entry = 4 * (1 + len(optimizer.slots(torch.empty(0))) + (not by_rows))
+    num, batch = graph.num_entities, min(recipe.train.batch_size, len(graph.splits["train"]))
+    drawn = max((int(recipe.noise.get(key) or 0) for key in ("num", "num_head")), default=0)
+    ids = drawn if recipe.noise.get("shared") == "batch" else batch * drawn
+    own = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        f"{num:,} entities of {model.dim:,} reals": per_entry * num * model.dim,
+        f"{graph.num_relations:,} relations of {model.relation_width:,} reals": (
+            per_entry * graph.num_relations * model.relation_width
+        ),
+        f"the {own:,} parameters of the score model": per_entry * own,
+        f"{batch:,} x {drawn:,} drawn candidates": 8 * ids + 12 * batch * drawn,  # scores, twice, and their gradient
+    }
 
 
 @torch.no_grad()

@@ -69,7 +69,7 @@ def options(family: str, name: str) -> type[BaseModel]:
 
 @cache
 def hints_of(member: Any) -> dict[str, Any]:
-    """The types of a member's parameters. A dataclass is asked itself: fields may come from classes of other modules."""
+    """The types of a member's parameters. A dataclass is asked itself: its fields may come from other modules."""
     plain = not inspect.isclass(member) or dataclasses.is_dataclass(member)
     return get_type_hints(member if plain else member.__init__)
 
