@@ -132,6 +132,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "columns": lambda text: [name.strip() for name in text.split(",")],
     "separator": str,
     "header": lambda text: {"true": True, "false": False}[text.lower()],
+    "truth": lambda text: False if text.lower() == "false" else text,
     "layout": str,
     "literals": str,
     "seed": int,
