@@ -98,8 +98,10 @@ def find_path(name_or_path: str | Path) -> Path:
     inside = data_folder()
     if not path.exists() and inside is not None and (inside / path).exists():
         return inside / path
-    if path.exists() or not isinstance(name_or_path, str) or not is_name(name_or_path):
+    if path.exists():
         return path
+    if not isinstance(name_or_path, str) or not is_name(name_or_path):
+        raise UserError(f"{path}: there is no such file or folder. {LEGAL}")
     close = close_names(name_or_path)
     meant = f" Did you mean {' or '.join(close)}?" if close else ""
     raise UserError(

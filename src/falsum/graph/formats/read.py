@@ -58,14 +58,12 @@ LEGAL = (
 
 
 def read_graph(path: Path, name: str, options: Options) -> Graph:
-    """The graph at `path`, a folder of splits or one file.
+    """The graph at `path`, which is there: a folder of splits, one file, or a pipe.
 
     Raises: UserError if there is nothing to read, or more than one way to read it.
     """
     if options.layout is not None and options.layout not in USES:
         raise UserError(f"layout={options.layout!r} is unknown. Legal: {', '.join(USES)}.")
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder. {LEGAL}")
     numbered = read_folder(path, options) if path.is_dir() else read_file(path, options)
     graph = Graph(
         name=printable(name),
