@@ -261,6 +261,11 @@ def test_names_that_no_system_takes(name: str) -> None:
         load(name)
 
 
+def test_a_name_too_long() -> None:
+    with pytest.raises(UserError, match="cannot be looked up"):
+        load("a" * 300)
+
+
 def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"n\xff")
     folder.mkdir()

@@ -146,6 +146,8 @@ def read_options(texts: Sequence[str] | None) -> dict[str, Any]:
     for text in texts or []:
         key, _, value = text.partition("=")
         try:
+            if not value:
+                raise ValueError(text)
             options[key] = READ[key](value)
         except (KeyError, ValueError):
             raise UserError(

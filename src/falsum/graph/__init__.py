@@ -96,10 +96,13 @@ def find_path(name_or_path: str | Path) -> Path:
     with suppress(RuntimeError):  # ~name of nobody is a path like another
         path = path.expanduser()
     inside = data_folder()
-    if not path.exists() and inside is not None and (inside / path).exists():
-        return inside / path
-    if path.exists():
-        return path
+    try:
+        if not path.exists() and inside is not None and (inside / path).exists():
+            return inside / path
+        if path.exists():
+            return path
+    except OSError as error:
+        raise UserError(f"{path}: cannot be looked up ({error.strerror or error}). {LEGAL}") from None
     if not isinstance(name_or_path, str) or not is_name(name_or_path):
         raise UserError(f"{path}: there is no such file or folder. {LEGAL}")
     close = close_names(name_or_path)
