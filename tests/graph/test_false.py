@@ -88,6 +88,7 @@ def test_a_false_file_in_every_layout(tmp_path: Path, layout: str) -> None:
     assert len(graph.splits["train"]) == 3
     assert any("stated false: train 2" in note for note in graph.notes)
     denied = load(tmp_path, truth=False)
+    assert len(denied.splits["train"]) == 3
     assert not denied.false
     assert any("not read as false triples" in note for note in denied.notes)
 
@@ -139,8 +140,9 @@ def test_other_values_are_no_truth(tmp_path: Path, odd: str) -> None:
         load(path, truth="truth")
 
 
-def test_a_list_is_no_truth(tmp_path: Path) -> None:
-    frame = table(FACTS).with_columns(pl.Series("label", [[1], [0], [1]]))
+@pytest.mark.parametrize("values", [[[1], [0], [1]], [1.0, 0.0, 1.0], [b"1", b"\xff", b"1"], [None, 0, 1]])
+def test_other_types_are_no_truth(tmp_path: Path, values: list[object]) -> None:
+    frame = table(FACTS).with_columns(pl.Series("truth", values))
     put(tmp_path, {"train.parquet": parquet(frame)})
     assert not load(tmp_path).false
 

@@ -293,6 +293,17 @@ def test_one_file_of_a_folder_says_so(tmp_path: Path) -> None:
     assert any("test.txt beside it is not read" in note for note in load(tmp_path / "train.txt").notes)
 
 
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    graph = load_bytes("t.tsv", "a\tr\tb\n")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"file/train\.tsv could not be written: .*What was there before is untouched"):
+        write_triples(graph, tmp_path / "file")
+    (tmp_path / "train.tsv").mkdir()
+    with pytest.raises(UserError, match=r"train\.tsv could not be written"):
+        write_triples(graph, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "train.tsv"]
+
+
 def test_tsv_refuses_labels_that_it_cannot_hold(tmp_path: Path) -> None:
     graph = load_bytes("t.csv", 'head,relation,tail\n"a\tb",r,c\n')
     with pytest.raises(UserError, match="parquet"):

@@ -64,6 +64,8 @@ def read_graph(path: Path, name: str, options: Options) -> Graph:
     """
     if options.layout is not None and options.layout not in USES:
         raise UserError(f"layout={options.layout!r} is unknown. Legal: {', '.join(USES)}.")
+    if not (options.truth in (None, False) or isinstance(options.truth, str)):
+        raise UserError(f"truth={options.truth!r} is unknown. Legal: the name of a column, or False for none.")
     numbered = read_folder(path, options) if path.is_dir() else read_file(path, options)
     graph = Graph(
         name=printable(name),
@@ -196,7 +198,11 @@ def read_labels(files: Mapping[str, Path], layout: Layout, options: Options) -> 
 def read_one(path: Path, data: bytes, layout: Layout, options: Options) -> Parsed:
     """Read the bytes of one file of labels. N-Triples are known by their look too, whatever the name."""
     suffix = name_and_suffix(path)[1]
-    if layout == "text" and suffix in (".txt", "") and not options.told() & (USES["text"] | {"layout"}):
+    if (
+        layout == "text"
+        and suffix in (".txt", "")
+        and not options.told() & {"layout", "columns", "separator", "header"}
+    ):
         first = next((line for line in data[:FIRST_BYTES].splitlines() if line.strip()), b"")
         layout = "rdf" if N_TRIPLES_LINE.match(first) else layout
     refuse_unused(str(path), layout, options)

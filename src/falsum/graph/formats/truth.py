@@ -51,7 +51,7 @@ def read_truth(path: Path, name: str, column: pl.Series, lines: pl.Series) -> pl
 
 def spelled(column: pl.Series) -> pl.Series:
     """Text, whole numbers and Booleans in lower case; null for what is none of them."""
-    if column.dtype.is_nested() or column.dtype.is_float():
+    if not (column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean) or column.dtype.is_integer()):
         return pl.Series([None] * len(column), dtype=pl.String)
     return column.cast(pl.String).str.strip_chars().str.to_lowercase()
 
@@ -66,11 +66,11 @@ def check_truth(files: Mapping[str, Path], frames: Mapping[str, pl.DataFrame], o
 
     Raises: UserError if no file has the column that was told, or a file of false triples calls one of them true.
     """
-    if isinstance(options.truth, str) and not any("true" in frame.columns for frame in frames.values()):
+    told = "truth" if options.truth is None and "truth" in (options.columns or ()) else options.truth
+    if told and not any("true" in frame.columns for frame in frames.values()):
         raise UserError(
-            f"{files['train']}: no column is named {options.truth!r}, which is to say which triples are true. Give a "
-            'name of line 1; without such a line, columns=("head", "relation", "tail", "truth") in the order of the '
-            "file."
+            f"{files['train']}: no column is named {told!r}, which is to say which triples are true. Give a name of "
+            'line 1; without such a line, columns=("head", "relation", "tail", "truth") in the order of the file.'
         )
     for part, frame in frames.items():
         true = frame.filter("true") if part not in SPLITS and "true" in frame.columns else frame.clear()
