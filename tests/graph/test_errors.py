@@ -142,6 +142,7 @@ def test_wrong_separator_names_the_right_one(tmp_path: Path) -> None:
         ({"layout": "parquet", "header": True}, "read as parquet, which has no such option"),
         ({"truth": "label"}, "no column is named 'label'"),
         ({"truth": True}, "truth=True is unknown"),
+        ({"truth": ""}, "truth='' is unknown"),
         ({"columns": ("head", "relation", "tail", "truth")}, "no column is named 'truth'"),
         ({"seed": 1 << 64}, "is no seed"),
         ({"seed": -(1 << 64)}, "is no seed"),

@@ -64,7 +64,7 @@ def read_graph(path: Path, name: str, options: Options) -> Graph:
     """
     if options.layout is not None and options.layout not in USES:
         raise UserError(f"layout={options.layout!r} is unknown. Legal: {', '.join(USES)}.")
-    if not (options.truth in (None, False) or isinstance(options.truth, str)):
+    if options.truth not in (None, False) and not (isinstance(options.truth, str) and options.truth):
         raise UserError(f"truth={options.truth!r} is unknown. Legal: the name of a column, or False for none.")
     numbered = read_folder(path, options) if path.is_dir() else read_file(path, options)
     graph = Graph(
@@ -198,11 +198,7 @@ def read_labels(files: Mapping[str, Path], layout: Layout, options: Options) -> 
 def read_one(path: Path, data: bytes, layout: Layout, options: Options) -> Parsed:
     """Read the bytes of one file of labels. N-Triples are known by their look too, whatever the name."""
     suffix = name_and_suffix(path)[1]
-    if (
-        layout == "text"
-        and suffix in (".txt", "")
-        and not options.told() & {"layout", "columns", "separator", "header"}
-    ):
+    if layout == "text" and suffix in (".txt", "") and options.told() <= {"literals", "truth"} | SPLITTING:
         first = next((line for line in data[:FIRST_BYTES].splitlines() if line.strip()), b"")
         layout = "rdf" if N_TRIPLES_LINE.match(first) else layout
     refuse_unused(str(path), layout, options)
