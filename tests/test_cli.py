@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -209,6 +211,34 @@ def test_graph_commands(falsum: Command, graph: Path) -> None:
     assert "24 entities, 3 relations" in text
     splits = {row[0]: row[1] for row in rows(text)}
     assert (splits["train"], splits["valid"], splits["test"]) == ("80", "10", "10")
+
+
+def test_graph_command_counts_false_triples(falsum: Command, tmp_path: Path) -> None:
+    graph = write_graph(
+        tmp_path / "g", train=facts(20), false=[*facts(2), ("e0", "r0", "nobody")], valid=facts(21)[20:]
+    )
+    text = falsum.ok("graph", graph)
+    assert "stated false: train 3; 1 entities in false triples alone" in text
+    assert "2 triples are stated true and false: " + " ".join(facts(1)[0]) in text
+    assert "stated false" not in falsum.ok("graph", graph, "--read", "truth=false")
+
+
+def test_false_triples_stay_false_in_a_run(falsum: Command, tmp_path: Path) -> None:
+    """Neither ranked nor known: the run answers as if they were guesses."""
+    graph = write_graph(tmp_path / "g", train=facts(80), test=facts(90)[80:], false=[("e0", "r0", "e0")])
+    text = falsum.ok("train", graph, *SETS, "--run", tmp_path / "run")
+    assert "protocol falsum: 10 triples" in text
+    answers = package.open(tmp_path / "run").predict(head="e0", relation="r0", top_k=30)
+    assert answers.filter(label="e0")["known"].to_list() == [None]
+    assert package.open(tmp_path / "run").graph.false["train"].tolist() == [[0, 0, 0]]
+
+
+def test_graph_command_reads_a_pipe(tmp_path: Path) -> None:
+    lines = "".join("\t".join(triple) + "\n" for triple in facts(20))
+    command = [sys.executable, "-m", "falsum", "graph", "/dev/stdin", "--read", "valid=0", "--read", "test=0"]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("stdin: 3-column TSV without header")
 
 
 def test_graph_command_names_leaks(falsum: Command, tmp_path: Path) -> None:

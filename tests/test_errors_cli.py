@@ -73,6 +73,22 @@ def test_bad_graph_file(falsum: Command, tmp_path: Path, case: str, command: str
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ("literals=keep", "literals='keep' was told, but this is read as text"),
+        ("valid=0.6", "only a single file is split"),
+        ("seed=99999999999999999999", "only a single file is split"),
+        ("truth=nothing", "no column is named 'nothing'"),
+        ("truth", "--read truth is not understood"),
+        ("trutz=label", "--read trutz=label is not understood"),
+        ("layout=json", "layout='json' is unknown. Legal: text, parquet, jsonl"),
+    ],
+)
+def test_ways_to_read_that_do_not_fit(falsum: Command, graph: Path, read: str, expected: str) -> None:
+    assert expected in falsum("graph", graph, "--read", read).error
+
+
 def test_valid_without_train(falsum: Command, tmp_path: Path) -> None:
     write_graph(tmp_path / "g", valid=facts(10))
     message = falsum("train", tmp_path / "g", "--run", tmp_path / "run").error

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
+import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from falsum.errors import UserError
@@ -18,6 +23,21 @@ def failure(path: Path, **options: object) -> str:
     assert "\n" not in message
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     return message
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    return content.getvalue()
+
+
+def rdf(declared: str, used: str) -> str:
+    """RDF/XML that links http://e/a and http://e/USED, under declarations."""
+    return (
+        f"<!DOCTYPE rdf:RDF [{declared}]>"
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="http://e/">'
+        f'<rdf:Description rdf:about="http://e/a"><e:p rdf:resource="http://e/{used}"/></rdf:Description></rdf:RDF>'
+    )
 
 
 GOOD = "a\tr\tb\nb\tr\tc\nc\tr\td\n"
@@ -54,6 +74,27 @@ BAD_FILES = {
     "not gzip": ("t.tsv.gz", b"a\tr\tb\n", None),
     "not zst": ("t.tsv.zst", b"a\tr\tb\n", "t.tsv.zst: the file name says that it is compressed"),
     "not Parquet": ("t.parquet", b"a\tr\tb\n", "t.parquet: not a readable Parquet file"),
+    "truncated Parquet": ("t.parquet", parquet(pl.DataFrame({"head": ["a"] * 99}))[:-40], "not a readable Parq"),
+    "list as label": (
+        "t.parquet", parquet(pl.DataFrame({"head": [["a"]], "relation": ["r"], "tail": ["b"]})),
+        "Columns of lists and structs are not read",
+    ),
+    "list as label in JSON": ("t.jsonl", '{"head": ["a"], "relation": "r", "tail": "b"}\n', "column head holds List"),
+    "JSON lines that are none": ("t.jsonl", "a\tr\tb\n", "t.jsonl: not readable as JSON lines"),
+    "JSON without the keys": ("t.jsonl", '{"a": "b"}\n', "names head, relation and tail"),
+    "JSON with half a character": ("t.jsonl", '{"head": "\\ud800", "relation": "r", "tail": "b"}\n', "row 1: the head"),
+    "deep JSON": (
+        "t.jsonl", '{"head": "a", "relation": "r", "tail": "b", "x": ' + "[" * 9999 + "]" * 9999 + "}\n", "JSON lines"
+    ),
+    "JSON lines by another name": ("t.tsv", '{"head": "a", "relation": "r", "tail": "b"}\n' * 3, "the file is JSON"),
+    "JSON in a tab file": ("t.tsv", '{"head":\t"a",\t"relation":\t"r"}\n' * 3, "t.tsv:1: the file is JSON"),
+    "JSON in many lines": ("t.csv", '[\n{"head": 1, "relation": 2, "tail": 3},\n{"a": 1, "b": 2}\n]\n', "is JSON"),
+    "HTML": ("t.csv", "<!DOCTYPE html>\n<p>no, not, here\n<p>a, b, c\n", "t.csv:1: the file is an HTML page"),
+    "XML": ("t.txt", '<?xml version="1.0" encoding="UTF-8" ?>\n', "t.txt:1: the file is XML"),
+    "entities in entities": ("t.rdf", rdf('<!ENTITY a "ha"><!ENTITY b "&a;&a;">', "&b;"), "t.rdf:1: an XML entity"),
+    "an entity from a file": ("t.owl", rdf('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;"), "t.owl:1: an XML entity"),
+    "a parameter entity": ("t.xml", rdf('<!ENTITY % a "b">', "x"), "t.xml:1: an XML entity that"),
+    "a long entity": ("t.rdf", rdf(f'<!ENTITY a "{"x" * 9999}">', "&a;" * 5000), "more than 10 times as large"),
     "ids alone": ("train2id.txt", "1\n0 0 0\n", "means nothing without the labels"),
 }  # fmt: skip
 
@@ -92,6 +133,21 @@ def test_wrong_separator_names_the_right_one(tmp_path: Path) -> None:
         ({"columns": ("head", "relation", "tail", "_")}, "names 4 columns, but the line has 3"),
         ({"header": True}, "t.tsv:1: line 1 looks like a header"),
         ({"layout": "json"}, "layout='json' is unknown"),
+        ({"literals": "keep"}, "t.tsv: literals='keep' was told, but this is read as text, which has no such option"),
+        ({"literals": "drop"}, "Layouts that have it: rdf"),
+        (
+            {"layout": "rdf", "separator": ","},
+            "read as rdf, which has no such option. Layouts that have it: text, dict",
+        ),
+        ({"layout": "parquet", "header": True}, "read as parquet, which has no such option"),
+        ({"truth": "label"}, "no column is named 'label'"),
+        ({"truth": True}, "truth=True is unknown"),
+        ({"truth": ""}, "truth='' is unknown"),
+        ({"columns": ("head", "relation", "tail", "truth")}, "no column is named 'truth'"),
+        ({"seed": 1 << 64}, "is no seed"),
+        ({"seed": -(1 << 64)}, "is no seed"),
+        ({"seed": "one"}, "seed='one' is no seed"),
+        ({"valid": "much"}, "valid=much"),
         ({"valid": 0.6, "test": 0.6}, "valid=0.6 and test=0.6"),
         ({"valid": -0.1}, "valid=-0.1"),
     ],
@@ -142,6 +198,10 @@ def test_bad_folder(tmp_path: Path, case: str) -> None:
     [
         ("train2id.txt", "3\n0 1 0\n1 2 0\n", "train2id.txt:1: the count line says '3', but 2 lines follow"),
         ("train2id.txt", "0 1 0\n1 2 0\n", "train2id.txt:1: the count line says '0 1 0'"),
+        ("train2id.txt", "٢\n0 1 0\n1 2 0\n", "train2id.txt:1: the count line says '٢'"),
+        ("train2id.txt", "9" * 5000 + "\n0 1 0\n1 2 0\n", "train2id.txt:1: the count line says"),
+        ("train2id.txt", "2\n0 1 0\n١ ٢ ٠\n", "train2id.txt:3: not three ids (head tail relation)"),
+        ("entity2id.txt", "1\na\t٠\n", "entity2id.txt:2: not of the form"),
         ("train2id.txt", "2\n0 1 0\n1 9 0\n", "train2id.txt:3: tail id 9, but there are only 4 labels"),
         ("train2id.txt", "2\n0 1 0\n1 2\n", "train2id.txt:3: not three ids (head tail relation)"),
         ("train2id.txt", "2\n0 1 0\n1 0 3\n", "train2id.txt:3: OpenKE files are read as head tail relation"),
@@ -158,6 +218,89 @@ def test_bad_openke(tmp_path: Path, name: str, content: str, expected: str) -> N
     for file, text in {**files, name: content}.items():
         (tmp_path / file).write_text(text)
     assert expected in failure(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train2id.txt", "train.del"])
+@pytest.mark.parametrize("at", range(3))
+def test_ids_beyond_all_bounds(tmp_path: Path, name: str, at: int) -> None:
+    ids = ["0", "0", "0"]
+    ids[at] = "9" * 18
+    (tmp_path / name).write_text(("2\n" if name.endswith(".txt") else "") + "0 0 0\n" + " ".join(ids) + "\n")
+    assert f"id {'9' * 18}, which is far more than the triples can hold" in failure(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("seed", 0), ("valid", 0.1), ("test", 0.0), ("separator", "tab"), ("literals", "keep")]
+)
+@pytest.mark.parametrize("files", [{"train.nt": "<x:a> <x:r> <x:b> .\n"}, {"train2id.txt": "1\n0 0 0\n"}])
+def test_an_option_that_a_folder_has_no_use_for(
+    tmp_path: Path, option: str, value: object, files: dict[str, str]
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    if option == "literals" and "train.nt" in files:
+        assert load(tmp_path, literals="keep").num_entities == 2
+    else:
+        assert f"{option}={value!r} was told, but" in failure(tmp_path, **{option: value})
+
+
+def test_entities_that_shorten_iris_are_legal(tmp_path: Path) -> None:
+    (tmp_path / "t.owl").write_text(rdf('<!ENTITY e "b">', "&e;c"))
+    assert load(tmp_path / "t.owl").entities.to_list() == ["http://e/a", "http://e/bc"]
+
+
+def test_damaged_parquet_is_refused_or_read(tmp_path: Path) -> None:
+    """Some damage makes polars panic, which is no Exception."""
+    whole = parquet(pl.DataFrame({"head": ["a", "b"], "relation": ["r"] * 2, "tail": ["c", "d"]}))
+    for at in range(4, len(whole), 7):
+        (tmp_path / "t.parquet").write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        with suppress(UserError):
+            load(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a/\0b", "\ud800", "a/\ud800", "~no-such-user/x"])
+def test_names_that_no_system_takes(name: str) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        load(name)
+
+
+def test_a_name_too_long() -> None:
+    with pytest.raises(UserError, match="cannot be looked up"):
+        load("a" * 300)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"n\xff")
+    folder.mkdir()
+    (folder / "train.tsv").write_text(GOOD + "\n")
+    graph = load(folder)
+    for text in (graph.name, graph.source, *graph.notes):
+        text.encode()
+    assert graph.name == "n\\udcff"
+
+
+def test_devices_are_refused() -> None:
+    assert "neither a file, a folder nor a pipe" in failure(Path("/dev/zero"))
+
+
+def test_pipes_inside_a_folder_are_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.tsv")
+    assert "it holds train.tsv (not a regular file)" in failure(tmp_path)
+    (tmp_path / "train2id.txt").write_text("1\n0 0 0\n")
+    os.mkfifo(tmp_path / "entity2id.txt")
+    assert any("the ids are the labels" in note for note in load(tmp_path).notes)
+
+
+def test_a_pipe_is_read_once_as_a_file(tmp_path: Path) -> None:
+    for content, options in ((GOOD, {}), ("<x:a> <x:r> <x:b> .\n", {"layout": "rdf"}), ("<x:a> <x:r> <x:b> .\n", {})):
+        os.mkfifo(tmp_path / "pipe")
+        writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(content,))
+        writer.start()
+        graph = load(tmp_path / "pipe", **options)  # type: ignore[arg-type]
+        writer.join()
+        (tmp_path / "pipe").unlink()
+        assert graph.name == "pipe"
+        assert sum(map(len, graph.splits.values())) == content.count("\n")
 
 
 def test_missing_path(tmp_path: Path) -> None:

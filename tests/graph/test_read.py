@@ -110,7 +110,7 @@ def test_write_then_load_is_the_same_graph(splits: dict[str, list[Triple]]) -> N
         for kind in ("tsv", "parquet"):
             write_triples(graph, Path(folder) / kind, kind=kind)  # type: ignore[arg-type]
             # Few labels can look like anything: tell the separator, let the header be found.
-            again = load(Path(folder) / kind, separator="tab")
+            again = load(Path(folder) / kind, separator="tab" if kind == "tsv" else None)
             assert again.sha256 == graph.sha256
             assert {split: labels(again, split) for split in again.splits} == splits
 
@@ -291,6 +291,17 @@ def test_split_aliases_and_mixed_kinds(tmp_path: Path) -> None:
 def test_one_file_of_a_folder_says_so(tmp_path: Path) -> None:
     folder_of(tmp_path, {"train.txt": "a\tr\tb\n", "test.txt": "b\tr\ta\n"})
     assert any("test.txt beside it is not read" in note for note in load(tmp_path / "train.txt").notes)
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    graph = load_bytes("t.tsv", "a\tr\tb\n")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"file/train\.tsv could not be written: .*What was there before is untouched"):
+        write_triples(graph, tmp_path / "file")
+    (tmp_path / "train.tsv").mkdir()
+    with pytest.raises(UserError, match=r"train\.tsv could not be written"):
+        write_triples(graph, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "train.tsv"]
 
 
 def test_tsv_refuses_labels_that_it_cannot_hold(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ READ: dict[str, Callable[[str], Any]] = {
     "columns": lambda text: [name.strip() for name in text.split(",")],
     "separator": str,
     "header": lambda text: {"true": True, "false": False}[text.lower()],
+    "truth": lambda text: False if text.lower() == "false" else text,
     "layout": str,
     "literals": str,
     "seed": int,
@@ -145,6 +146,8 @@ def read_options(texts: Sequence[str] | None) -> dict[str, Any]:
     for text in texts or []:
         key, _, value = text.partition("=")
         try:
+            if not value:
+                raise ValueError(text)
             options[key] = READ[key](value)
         except (KeyError, ValueError):
             raise UserError(

@@ -72,6 +72,12 @@ def inspection(found: Inspection) -> Iterator[RenderableType]:
         for split, count in found.triples.items()
     ]
     yield frame_table(pl.DataFrame(splits))
+    if found.false:
+        stated = ", ".join(f"{split} {count:,}" for split, count in found.false.items())
+        yield Text(f"stated false: {stated}; {found.false_entities:,} entities in false triples alone")
+    if found.contradictions:
+        some = "; ".join(" ".join(triple) for triple in found.contradictions[:3])
+        yield Text(f"{len(found.contradictions):,} triples are stated true and false: {some}", style="yellow")
     for (one, other), count in found.overlaps.items():
         if count:
             yield Text(f"{count:,} triples are in both {one} and {other}", style="yellow")

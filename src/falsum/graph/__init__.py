@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -45,26 +46,28 @@ __all__ = [
 def load(
     name_or_path: str | Path,
     *,
-    seed: int = 0,
-    valid: float = 0.1,
-    test: float = 0.1,
+    seed: int | None = None,
+    valid: float | None = None,
+    test: float | None = None,
     columns: Sequence[str] | None = None,
     separator: str | None = None,
     header: bool | None = None,
+    truth: str | Literal[False] | None = None,
     layout: Layout | None = None,
-    literals: Literal["drop", "keep"] = "drop",
+    literals: Literal["drop", "keep"] | None = None,
     progress: Progress | None = None,
 ) -> Graph:
     """The graph of a known name ("fb15k-237"), of a folder of train/valid/test files, or of one file.
 
-    A known name wins over a path; write ./umls for a folder of that name. seed, valid and test split a single file;
-    columns, separator, header, layout and literals settle what detection refuses to guess (see Options); progress
-    is called with (file name, bytes so far, bytes in all or None) while a graph is fetched.
+    A known name wins over a path; write ./umls for a folder of that name. A pipe is read once, as a file. seed (0),
+    valid and test (0.1 each) split a single file; columns, separator, header, truth, layout and literals settle what
+    detection refuses to guess (see Options); progress is called with (file name, bytes so far, bytes in all or None)
+    while a graph is fetched.
 
-    Raises: UserError, which tells file and line and the way out.
+    Raises: UserError, which tells file and line and the way out; also for an option that the file has no use for.
     """
     told = tuple(columns) if columns is not None else None
-    options = Options(seed, valid, test, told, separator, header, layout, literals)
+    options = Options(seed, valid, test, told, separator, header, truth, layout, literals)
     named = known(name_or_path) if isinstance(name_or_path, str) and is_name(name_or_path) else None
     if named is not None:
         return load_named(named, name_or_path, options, progress)
@@ -89,12 +92,19 @@ def find_path(name_or_path: str | Path) -> Path:
     """A path that exists, as it stands or inside FALSUM_DATA. Raises: UserError with the known names."""
     if not str(name_or_path).strip():
         raise UserError(f"The name or path of the graph is empty. {LEGAL}")
-    path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
+    with suppress(RuntimeError):  # ~name of nobody is a path like another
+        path = path.expanduser()
     inside = data_folder()
-    if not path.exists() and inside is not None and (inside / path).exists():
-        return inside / path
-    if path.exists() or not isinstance(name_or_path, str) or not is_name(name_or_path):
-        return path
+    try:
+        if not path.exists() and inside is not None and (inside / path).exists():
+            return inside / path
+        if path.exists():
+            return path
+    except OSError as error:
+        raise UserError(f"{path}: cannot be looked up ({error.strerror or error}). {LEGAL}") from None
+    if not isinstance(name_or_path, str) or not is_name(name_or_path):
+        raise UserError(f"{path}: there is no such file or folder. {LEGAL}")
     close = close_names(name_or_path)
     meant = f" Did you mean {' or '.join(close)}?" if close else ""
     raise UserError(
@@ -105,5 +115,7 @@ def find_path(name_or_path: str | Path) -> Path:
 
 def path_name(path: Path) -> str:
     """The name of a graph that has none: of its folder, or of its file without endings."""
+    if path.is_fifo():
+        return path.name
     full = path.resolve()
     return full.name if full.is_dir() else name_and_suffix(Path(full.name))[0]

@@ -1,9 +1,8 @@
-"""Fetch the files of a named graph: into a temporary file, checked, then put in place whole."""
+"""Fetch the files of a named graph: received, checked, then put in place whole."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from falsum.errors import UserError
+from falsum.files import whole
 from falsum.graph.named import CACHE_VARIABLE, DATA_VARIABLE, OFFLINE_VARIABLE, NamedGraph, digests
 
 # Called with (file name, bytes so far, bytes in all or None), for a progress bar.
@@ -53,24 +53,28 @@ def by_hand(graph: NamedGraph, folder: Path) -> str:
 
 def fetch_file(url: str, path: Path, digest: str, progress: Progress | None) -> None:
     """Fetch one file to `path`. Raises: UserError if its SHA-256 is not `digest` ("" checks nothing); OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-            length = response.headers.get("Content-Length")
-            total = int(length) if length else None
-            done = 0
-            while block := response.read(BLOCK):
-                file.write(block)
-                done += len(block)
-                if progress is not None:
-                    progress(path.name, done, total)
-        if total is not None and done != total:
-            raise urllib.error.URLError(f"the connection ended after {done} of {total} bytes")
-        if digest and digest not in digests(Path(temporary).read_bytes()):
-            raise UserError(
-                f"{url}: the file is not the known one (its SHA-256 is not {digest}); it was thrown away. Try again, "
-                f"or put a good {path.name} into {path.parent}."
-            )
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    data = received(url, path.name, progress)
+    if digest and digest not in digests(data):
+        raise UserError(
+            f"{url}: the file is not the known one (its SHA-256 is not {digest}); it was thrown away. Try again, "
+            f"or put a good {path.name} into {path.parent}."
+        )
+    with whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def received(url: str, name: str, progress: Progress | None) -> bytes:
+    """What an address sends. Raises: OSError if it cannot be reached, or the connection ends before the end."""
+    blocks = []
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+        length = response.headers.get("Content-Length")
+        total = int(length) if length else None
+        done = 0
+        while block := response.read(BLOCK):
+            blocks.append(block)
+            done += len(block)
+            if progress is not None:
+                progress(name, done, total)
+    if total is not None and done != total:
+        raise urllib.error.URLError(f"the connection ended after {done} of {total} bytes")
+    return b"".join(blocks)

@@ -143,6 +143,11 @@ class Graph:
     splits: "train" and, where the graph has them, "valid" and "test" -> (m, 3) int64 with columns head, relation,
     tail. entities, relations: labels by id (polars String series). num_base_relations: relations that occur in the
     triples; more labels than these mean inverse relations (`with_inverses`). source: how it was read, for people.
+
+    false: triples that the files state to be false, (m, 3) int64 as above, by the split that they were stated with;
+    those of no split count as train's. They are never facts: `answers` and whatever goes through `splits` do not see
+    them. They serve as negatives (train) and for the classification of triples (valid, test). Entities and relations
+    of false triples alone have ids after all others, except where the files bring ids.
     """
 
     name: str
@@ -152,6 +157,7 @@ class Graph:
     num_base_relations: int
     source: str = ""
     notes: tuple[str, ...] = field(default=())
+    false: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_entities(self) -> int:
@@ -167,14 +173,16 @@ class Graph:
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash: labels and triples, whatever file format or inverse relations they came with."""
+        """Content hash: labels, facts and false triples, whatever file format or inverse relations they came with."""
         digest = hashlib.sha256()
         for series in (self.entities, self.relations[: self.num_base_relations]):
             for label in series:
                 digest.update(label.encode() + b"\0")
             digest.update(b"\1")
-        for split in sorted(self.splits):
-            digest.update(split.encode() + b"\0" + self.splits[split].contiguous().numpy().tobytes())
+        # False triples only where there are any: the hash of a graph without them is that of before.
+        stated = {f"false {split}": triples for split, triples in self.false.items() if len(triples)}
+        for part, triples in (*sorted(self.splits.items()), *sorted(stated.items())):
+            digest.update(part.encode() + b"\0" + triples.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def with_inverses(self) -> Graph:

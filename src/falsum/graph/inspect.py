@@ -65,7 +65,9 @@ class Inspection:
 
     duplicates: rows beyond the first of equal triples, by split. overlaps: distinct triples that two splits share.
     unseen_entities, unseen_relations: how many train does not have, by split; unseen_triples: triples that hold one.
-    unused_entities, unused_relations: labels in no triple. loops: triples whose head is their tail, over all splits.
+    false: rows stated false, by the split that they were stated with. contradictions: distinct triples that are stated
+    true in any split and false too, as labels. false_entities: entities of false triples alone.
+    unused_entities, unused_relations: labels in no triple, true or false. loops: facts whose head is their tail.
     revealed: triples of a split whose counterpart by any of `pairs` stands in train (each triple once).
     """
 
@@ -81,6 +83,9 @@ class Inspection:
     unseen_entities: Mapping[str, int]
     unseen_relations: Mapping[str, int]
     unseen_triples: Mapping[str, int]
+    false: Mapping[str, int]
+    contradictions: tuple[tuple[str, str, str], ...]
+    false_entities: int
     unused_entities: int
     unused_relations: int
     loops: int
@@ -101,7 +106,9 @@ def inspect(graph: Graph, *, pair_share: float = PAIR_SHARE) -> Inspection:
     train = sets["train"]
     seen_entities = mark(train[:, [0, 2]], graph.num_entities)
     seen_relations = mark(train[:, 1], graph.num_base_relations)
-    every = torch.cat(list(sets.values()))
+    facts = torch.cat(list(sets.values()))
+    every = torch.cat([facts, *graph.false.values()])
+    used, of_facts = mark(every[:, [0, 2]], graph.num_entities), mark(facts[:, [0, 2]], graph.num_entities)
     pairs, revealed = relation_pairs(graph, sets, pair_share)
     seen = {s: seen_entities[t[:, [0, 2]]].all(1) & seen_relations[t[:, 1]] for s, t in splits.items()}
     return Inspection(
@@ -117,7 +124,13 @@ def inspect(graph: Graph, *, pair_share: float = PAIR_SHARE) -> Inspection:
         unseen_entities={s: int((~seen_entities[torch.unique(sets[s][:, [0, 2]])]).sum()) for s in others},
         unseen_relations={s: int((~seen_relations[torch.unique(sets[s][:, 1])]).sum()) for s in others},
         unseen_triples={split: int((~seen[split]).sum()) for split in others},
-        unused_entities=int((~mark(every[:, [0, 2]], graph.num_entities)).sum()),
+        false={split: len(triples) for split, triples in graph.false.items()},
+        contradictions=tuple(
+            (graph.entities[head], graph.relations[relation], graph.entities[tail])
+            for head, relation, tail in contradictions(graph).tolist()
+        ),
+        false_entities=int((used & ~of_facts).sum()),
+        unused_entities=int((~used).sum()),
         unused_relations=int((~mark(every[:, 1], graph.num_base_relations)).sum()),
         loops=sum(int((triples[:, 0] == triples[:, 2]).sum()) for triples in splits.values()),
         degrees=degrees(graph, splits["train"]),
@@ -125,6 +138,15 @@ def inspect(graph: Graph, *, pair_share: float = PAIR_SHARE) -> Inspection:
         pairs=pairs,
         revealed=revealed,
     )
+
+
+def contradictions(graph: Graph) -> Tensor:
+    """(c, 3) int64: the distinct triples that are stated true in any split and false too, ascending."""
+    none = torch.zeros(0, 3, dtype=torch.int64)
+    false = distinct(torch.cat([none, *graph.false.values()]))[0]
+    facts = frame(torch.cat([none, *graph.splits.values()]))
+    at = frame(false).with_row_index("at").join(facts, on=TRIPLE, how="semi")["at"].sort()
+    return false[torch.from_numpy(at.cast(pl.Int64).to_numpy(writable=True))]
 
 
 def mark(ids: Tensor, size: int) -> Tensor:

@@ -19,6 +19,7 @@ PYKEEN = "https://raw.githubusercontent.com/pykeen/pykeen/master/src/pykeen/data
 OPENKE = "https://raw.githubusercontent.com/thunlp/OpenKE/OpenKE-PyTorch/benchmarks"
 
 TEXT_FILES: Mapping[str, str] = {"train.txt": "", "valid.txt": "", "test.txt": ""}
+CODEX_FILES: Mapping[str, str] = {**TEXT_FILES, "valid_negatives.txt": "", "test_negatives.txt": ""}
 DATA_VARIABLE, CACHE_VARIABLE, OFFLINE_VARIABLE = "FALSUM_DATA", "FALSUM_CACHE", "FALSUM_OFFLINE"
 
 
@@ -78,11 +79,11 @@ GRAPHS: tuple[NamedGraph, ...] = (
         folders=("openke/YAGO3-10",),
     ),
     NamedGraph(
-        "codex-s", ("codexsmall",), 2034, 42, (32888, 1827, 1828), url=f"{CODEX}/codex-s",
+        "codex-s", ("codexsmall",), 2034, 42, (32888, 1827, 1828), CODEX_FILES, f"{CODEX}/codex-s",
         folders=("codex/codex-s", "codex/data/triples/codex-s"),
     ),
     NamedGraph(
-        "codex-m", ("codexmedium",), 17050, 51, (185584, 10310, 10311), url=f"{CODEX}/codex-m",
+        "codex-m", ("codexmedium",), 17050, 51, (185584, 10310, 10311), CODEX_FILES, f"{CODEX}/codex-m",
         folders=("codex/codex-m", "codex/data/triples/codex-m"),
     ),
     NamedGraph(

@@ -24,6 +24,7 @@ import torch
 from falsum.errors import UserError
 from falsum.evaluation.protocol import PROTOCOLS, Evaluation, evaluate
 from falsum.files import alone, read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
+from falsum.graph.frame import from_frame, to_frame
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
 from falsum.predict import answers, vectors
 from falsum.recipe.assemble import assemble
@@ -84,11 +85,7 @@ class Run:
         write_json(folder / "environment.json", environment())
         for name, labels in (("entities", graph.entities), ("relations", graph.relations)):
             _write_parquet(folder / f"{name}.parquet", pl.DataFrame({"id": range(len(labels)), "label": labels}))
-        frames = [
-            pl.DataFrame(t.numpy(), schema=["head", "relation", "tail"]).select(pl.lit(s).alias("split"), pl.all())
-            for s, t in graph.splits.items()
-        ]
-        _write_parquet(folder / "triples.parquet", pl.concat(frames))
+        _write_parquet(folder / "triples.parquet", to_frame(graph))
         write_json(folder / "graph.json", about)
         write_text(folder / "recipe.toml", recipe.to_toml())
         return run
@@ -134,11 +131,7 @@ class Run:
 
     def _read_graph(self, about: dict[str, Any]) -> Graph:
         labels = {name: _read_parquet(self.folder / f"{name}.parquet")["label"] for name in ("entities", "relations")}
-        triples = _read_parquet(self.folder / "triples.parquet")
-        splits = {
-            str(split): torch.from_numpy(frame.select("head", "relation", "tail").to_numpy(writable=True)).contiguous()
-            for (split,), frame in triples.group_by("split", maintain_order=True)
-        }
+        splits, false = from_frame(_read_parquet(self.folder / "triples.parquet"))
         return Graph(
             about["name"],
             splits,
@@ -147,6 +140,7 @@ class Run:
             about["num_base_relations"],
             about["source"],
             tuple(about["notes"]),
+            false,
         )
 
     @cached_property

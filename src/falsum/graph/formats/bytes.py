@@ -1,8 +1,10 @@
-"""Bytes in: decompress, and refuse what no reader of triples can use (empty, binary, not UTF-8)."""
+"""Bytes in: decompress, and refuse what no reader of triples can use (empty, binary, not UTF-8, a page, JSON)."""
 
 from __future__ import annotations
 
 import gzip
+import json
+import re
 import zlib
 from pathlib import Path
 from typing import IO, cast
@@ -12,6 +14,8 @@ import zstandard
 from falsum.errors import UserError
 
 COMPRESSIONS = (".gz", ".zst")
+FIRST_BYTES = 1 << 16
+PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -56,11 +60,15 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
 
 
 def read_utf8(path: Path) -> bytes:
+    """The content of a text file; see `read_bytes` and `utf8`."""
+    return utf8(path, read_bytes(path))
+
+
+def utf8(path: Path, data: bytes) -> bytes:
     """The content of a text file as bytes that are known to be UTF-8, without a byte order mark.
 
     Raises: UserError if the file is binary or not UTF-8, with the line.
     """
-    data = read_bytes(path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}: the file is UTF-16; falsum reads UTF-8. Convert it: iconv -f utf-16 -t utf-8.")
     nul = data.find(b"\0")
@@ -81,6 +89,38 @@ def read_utf8(path: Path) -> bytes:
     if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
         raise UserError(f"{path}:1: the lines end in CR alone. Legal are LF and CRLF: convert with tr '\\r' '\\n'.")
     return data
+
+
+def refuse_other_formats(path: Path, data: bytes) -> None:
+    """Raises: UserError if text begins like a page, an XML document or JSON, whose lines are no triples."""
+    start = data[:FIRST_BYTES].lstrip()
+    line = start.partition(b"\n")[0].strip()
+    if PAGE.match(start):
+        raise UserError(f"{path}:1: the file is an HTML page, not triples: {said(line)}. Fetch the file itself again.")
+    if start.startswith((b"<?xml", b"<rdf:RDF")):
+        raise UserError(f"{path}:1: the file is XML: {said(line)}. If it is RDF, name it .rdf, or say layout='rdf'.")
+    if line in (b"{", b"[") or is_json(line):
+        raise UserError(
+            f"{path}:1: the file is JSON: {said(line)}. If each line is an object with the keys head, relation and "
+            "tail, name it .jsonl, or say layout='jsonl'; other JSON is not read."
+        )
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is a JSON object or list, whole."""
+    try:
+        return line[:1] in (b"{", b"[") and isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def said(line: bytes) -> str:
+    return excerpt(line.decode("utf-8", "replace"))
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: a file name may have bytes that are none, which Python reads as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def line_of(data: bytes, position: int) -> int:

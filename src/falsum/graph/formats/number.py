@@ -12,13 +12,13 @@ from falsum.graph.formats.parsed import Numbered
 
 
 def number(frames: Mapping[str, pl.DataFrame]) -> Numbered:
-    """Ids by first appearance over the splits in their order, row by row, head before tail."""
+    """Ids by first appearance over the parts in their order, row by row, head before tail."""
     triples = pl.concat([frame.select("head", "relation", "tail") for frame in frames.values()])
     ends = triples.select(pl.concat_list("head", "tail").explode(empty_as_null=False).alias("label"))["label"]
     entities = ends.unique(maintain_order=True)
     relations = triples["relation"].unique(maintain_order=True).rename("label")
-    splits = {split: to_ids(frame, entities, relations) for split, frame in frames.items()}
-    return Numbered(splits, entities, relations)
+    parts = {part: to_ids(frame, entities, relations) for part, frame in frames.items()}
+    return Numbered(parts, entities, relations)
 
 
 def to_ids(frame: pl.DataFrame, entities: pl.Series, relations: pl.Series) -> Tensor:

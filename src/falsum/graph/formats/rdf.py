@@ -17,7 +17,7 @@ import polars as pl
 import pyoxigraph
 
 from falsum.errors import UserError
-from falsum.graph.formats.bytes import name_and_suffix, read_utf8
+from falsum.graph.formats.bytes import excerpt, line_of, name_and_suffix, utf8
 from falsum.graph.formats.parsed import Options, Parsed
 
 FORMATS = {
@@ -29,6 +29,8 @@ FORMATS = {
     ".owl": pyoxigraph.RdfFormat.RDF_XML,
     ".xml": pyoxigraph.RdfFormat.RDF_XML,
 }
+PLAIN_ENTITY = re.compile(rb"""<!ENTITY\s+([^\s%&;"'<>]+)\s+["']([^"'&%<]*)["']\s*>""")
+EXPANSION = 10
 XSD = "^^<http://www.w3.org/2001/XMLSchema#"
 # pyoxigraph gives a blank node without a name a random number of 128 bits that begins with a letter, in hexadecimal
 # and without leading zeros: other digits at every read, and one in sixteen has fewer than 32 of them. Less than 16
@@ -71,16 +73,17 @@ class Labels:
         return None
 
 
-def read_rdf(path: Path, options: Options, suffix: str | None = None) -> Parsed:
-    """The triples of an RDF file; `line` counts kept triples from 1.
+def read_rdf(path: Path, data: bytes, options: Options, suffix: str) -> Parsed:
+    """The triples of an RDF file; `line` counts kept triples from 1. suffix: the format, a key of FORMATS.
 
     Raises: UserError where the parser stops, with the line if it tells one; and if no triple is left.
     """
-    if options.literals not in ("drop", "keep"):
+    if options.literals not in (None, "drop", "keep"):
         raise UserError(f'literals={options.literals!r} is unknown. Legal: "drop" and "keep".')
-    data = read_utf8(path)
-    stem, own = name_and_suffix(path)
-    kind = FORMATS[suffix or own]
+    data = utf8(path, data)
+    stem, kind = name_and_suffix(path)[0], FORMATS[suffix]
+    if kind == pyoxigraph.RdfFormat.RDF_XML:
+        refuse_expansion(path, data)
     labels = Labels(stem, set(NAMELESS.findall(data)), options.literals == "keep")
     heads, relations, tails = [], [], []
     for quad in parse(path, data, kind):
@@ -98,6 +101,28 @@ def read_rdf(path: Path, options: Options, suffix: str | None = None) -> Parsed:
         ("head", "relation", "tail"), pl.String
     )).with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line"))  # fmt: skip
     return Parsed(frame, f"{kind.name}, subject predicate object", notes)
+
+
+def refuse_expansion(path: Path, data: bytes) -> None:
+    """Raises: UserError unless the entities that an XML file declares are plain text and make it little longer.
+
+    Ontologies shorten their IRIs by such entities, so they are legal; entities within entities or from other files are
+    not, for a few lines of them can fill any memory and end the process.
+    """
+    plain = list(PLAIN_ENTITY.finditer(data))
+    if len(plain) < data.count(b"<!ENTITY"):
+        other = PLAIN_ENTITY.sub(lambda match: b" " * len(match[0]), data).find(b"<!ENTITY")
+        raise UserError(
+            f"{path}:{line_of(data, other)}: an XML entity that holds other entities, or is read from elsewhere: "
+            f"{excerpt(data[other : other + 60].decode('utf-8', 'replace'))}. Legal are entities of plain text: write "
+            "them out."
+        )
+    size = sum(data.count(b"&" + match[1] + b";") * len(match[2]) for match in plain)
+    if size > EXPANSION * len(data):
+        raise UserError(
+            f"{path}:{line_of(data, plain[0].start())}: the XML entities declared here would make the file more than "
+            f"{EXPANSION} times as large. Write the file without entities."
+        )
 
 
 def parse(path: Path, data: bytes, kind: pyoxigraph.RdfFormat) -> Iterator[Any]:

@@ -8,24 +8,33 @@ from torch import Tensor
 from falsum.errors import UserError
 from falsum.graph.keys import distinct
 
+SEEDS = range(-(1 << 63), 1 << 64)  # what torch's generator takes
 
-def split_triples(triples: Tensor, *, seed: int, valid: float, test: float) -> dict[str, Tensor]:
+
+def split_triples(
+    triples: Tensor, *, seed: int = 0, valid: float = 0.1, test: float = 0.1, covering: bool = True
+) -> dict[str, Tensor]:
     """Masks (m,) bool by split over triples (m, 3) int64; together they cover each triple once.
 
-    valid and test hold at most their share of the triples, at random; equal triples stay together; each entity and
-    relation keeps a triple in train (the first one in random order that holds it). Empty splits are left out.
+    valid and test hold at most their share of the triples, at random; equal triples stay together. covering: each
+    entity and relation keeps a triple in train (the first one in random order that holds it). Empty splits are left
+    out.
 
-    Raises: UserError unless valid and test are shares with a sum below 1.
+    Raises: UserError unless valid and test are shares with a sum below 1, and the seed a whole number of 64 bits.
     """
-    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+    if not isinstance(seed, int) or seed not in SEEDS:
+        raise UserError(f"seed={seed!r} is no seed. Legal are whole numbers from 0 to 2**64 - 1.")
+    numbers = isinstance(valid, int | float) and isinstance(test, int | float)
+    if not numbers or not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise UserError(f"valid={valid} and test={test} must be shares from 0 to 1 with a sum below 1.")
     unique, inverse, counts = distinct(triples)
     order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
     shuffled = unique[order]
     kept = torch.zeros(len(unique), dtype=torch.bool)
-    ends = shuffled[:, [0, 2]].flatten()
-    kept[first_places(ends) // 2] = True
-    kept[first_places(shuffled[:, 1])] = True
+    if covering:
+        ends = shuffled[:, [0, 2]].flatten()
+        kept[first_places(ends) // 2] = True
+        kept[first_places(shuffled[:, 1])] = True
     free = order[~kept]
     part = torch.zeros(len(unique), dtype=torch.int64)
     free = fill(part, free, counts, int(valid * len(triples)), 1)

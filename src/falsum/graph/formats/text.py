@@ -11,9 +11,10 @@ from pathlib import Path
 import polars as pl
 
 from falsum.errors import UserError
-from falsum.graph.formats.bytes import excerpt, name_and_suffix, read_utf8
+from falsum.graph.formats.bytes import excerpt, name_and_suffix, refuse_other_formats, utf8
 from falsum.graph.formats.columns import Picked, ignored_note, pick
 from falsum.graph.formats.parsed import Options, Parsed
+from falsum.graph.formats.truth import read_truth, truth_columns, truth_note
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", " ": "spaces"}
 SPELLED = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
@@ -22,12 +23,13 @@ SAMPLE = 200
 ROLES = ("head", "relation", "tail")
 
 
-def read_text(path: Path, options: Options) -> Parsed:
-    """The triples of a text file, in the order of the file, with duplicates.
+def read_text(path: Path, data: bytes, options: Options) -> Parsed:
+    """The triples of a text file, in the order of the file, with duplicates. data: its bytes.
 
     Raises: UserError with file:line for lines that do not fit, and where two readings are possible.
     """
-    data = read_utf8(path)
+    data = utf8(path, data)
+    refuse_other_formats(path, data)
     lines = text_lines(data)
     sample = lines.head(SAMPLE)
     separator = choose_separator(path, sample, options.separator)
@@ -35,12 +37,13 @@ def read_text(path: Path, options: Options) -> Parsed:
     table = read_quoted(path, data, separator) if quoted else split_lines(path, lines, separator)
     fields = [name for name in table.columns if name != "line"]
     first = [str(field) for field in table.select(fields).row(0)]
-    picked = pick(first, f"{path}:{table['line'][0]}", options.columns, options.header)
+    where = f"{path}:{table['line'][0]}"
+    picked = pick(first, where, options, truth_columns(first, table.slice(1)))
     frame = table.select(
         *(pl.col(fields[at]).alias(role) for at, role in zip(picked.at, ROLES, strict=True)), "line"
     ).slice(1 if picked.header else 0)
     if len(frame) == 0:
-        raise UserError(f"{path}:{table['line'][0]}: the file holds a header and no triples. Add at least one line.")
+        raise UserError(f"{where}: the file holds a header and no triples. Add at least one line.")
     refuse_empty_labels(path, frame)
     if picked.header and options.header is None:
         refuse_triple_as_header(path, frame, [first[at] for at in picked.at])
@@ -49,8 +52,14 @@ def read_text(path: Path, options: Options) -> Parsed:
     header = "with" if picked.header else "without"
     source = f"{len(first)}-column {kind} {header} header, {ends} line ends, {picked.said}"
     blank = data.count(b"\n") + (not data.endswith(b"\n")) - len(lines)
-    notes = (f"{path.name}: {blank} empty lines are skipped.",) if blank and not quoted else ()
-    return Parsed(frame, source, notes + ignored_note(first, picked) + unknown_header_note(path, frame, picked))
+    notes: tuple[str, ...] = (f"{path.name}: {blank} empty lines are skipped.",) if blank and not quoted else ()
+    notes += ignored_note(first, picked, options.truth is False) + unknown_header_note(path, frame, picked)
+    if picked.truth is not None:
+        name = first[picked.truth].strip() if picked.header else f"{picked.truth + 1}"
+        column = table[fields[picked.truth]].slice(1 if picked.header else 0)
+        frame = frame.with_columns(read_truth(path, name, column, frame["line"]))
+        notes += (truth_note(path, name, frame),)
+    return Parsed(frame, source, notes)
 
 
 def text_lines(data: bytes) -> pl.DataFrame:
