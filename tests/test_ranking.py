@@ -278,6 +278,17 @@ def test_metrics_by_hand() -> None:
     )
 
 
+@pytest.mark.parametrize("pieces", [2, 3, 7])
+def test_metrics_are_of_the_rows_and_not_of_their_chunks(pieces: int) -> None:
+    """Else a frame that was written and read again would have other metrics than the one that was ranked."""
+    for seed in range(20):
+        greater = np.random.default_rng(seed).integers(0, 24, 7 * pieces).tolist()
+        whole = frame_of(greater, [0] * len(greater), 25)
+        parts = pl.concat([whole[at : at + 7] for at in range(0, len(whole), 7)], rechunk=False)
+        assert parts.n_chunks() == pieces
+        assert metrics(parts) == metrics(whole)
+
+
 def test_amri_of_perfect_chance_and_worst_ranks() -> None:
     assert metrics(frame_of([0, 0], [0, 0], 9))["amri"] == 1
     assert metrics(frame_of([4, 4], [0, 0], 9))["amri"] == 0

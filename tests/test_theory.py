@@ -34,8 +34,6 @@ from falsum.training.optimizers import OPTIMIZERS, Updater
 
 __all__ = ["falsum"]
 
-torch.set_num_threads(1)
-
 GRAPH = graph_of(COUNTS)
 P = COUNTS / COUNTS.sum(1, keepdim=True).double()
 Q = COUNTS.sum(0) / COUNTS.sum().double()
