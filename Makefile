@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test explore lint bench clean
 
 demo: $(STAMP)
 	$(BIN)/falsum demo
 
+# A process per core. They share no fixture, so a file's slow fixtures are best made in one of them.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+# Any order and new examples of every property; -v shows the seed of the order.
+explore: $(STAMP)
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -v -p randomly -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests bench scripts

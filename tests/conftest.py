@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 # Before anything imports torch. Tests are small: threads that wait for each other cost more than they bring, and
 # `make test` keeps each core busy with a process. OMP_NUM_THREADS=2 tries another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What torch.compile keeps on disk for the vectors of one processor does not compile for those of another.
+if asked := os.environ.get("ATEN_CPU_CAPABILITY"):
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"torchinductor-{asked}"))
 
 # Lets torch's threads sleep, so that a busy machine does not slow the suite down.
 import falsum  # noqa: E402, F401

@@ -226,7 +226,17 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
         )
 
 
-@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+def smoothed(objective: tuple[str, dict]) -> bool:
+    return bool(objective[1].get("label_smoothing"))
+
+
+def alone(built: Objective, positive: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    """The loss of one target, positive (), among candidates (n,)."""
+    block = torch.cat([positive[None], negatives]) if built.includes_target else negatives
+    return built.finish(positive[None], torch.tensor([0]), built.fold(block[None], positive[None]))[0]
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if not smoothed(o)], ids=worlds.label)
 @given(
     scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5),
     positive=st.floats(-8, 8),
@@ -239,27 +249,54 @@ def test_order_of_the_loss_in_its_scores(
 ) -> None:
     """Raising the positive never raises the loss; raising a negative never lowers it.
 
-    Label smoothing wants every candidate to score, so both are untrue with it. The self-adversarial weights move with
-    the negatives, and a raised negative that was below the mean may lower the weighted mean only if its weight and
-    its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is raised.
+    Label smoothing wants every candidate to score, so both are untrue with it: see below. The self-adversarial weights
+    move with the negatives, and a raised negative that was below the mean may lower the weighted mean only if its
+    weight and its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is
+    raised.
     """
     built = worlds.make_objective(objective)
-    if objective[1].get("label_smoothing"):
-        return
     if isinstance(built, SelfAdversarial) and built.inverse_temperature:
         at = scores.index(max(scores))
     raised = list(scores)
     raised[at % len(scores)] += up
 
     def value(positive: float, negatives: list[float]) -> float:
-        target = torch.tensor([positive], dtype=torch.float64)
-        own = [positive, *negatives] if built.includes_target else negatives
-        block = torch.tensor([own], dtype=torch.float64)
-        return float(built.finish(target, torch.tensor([0]), built.fold(block, target)))
+        target, others = (torch.tensor(x, dtype=torch.float64) for x in (positive, negatives))
+        return float(alone(built, target, others))
 
     before = value(positive, scores)
     assert value(positive + up, scores) <= before + 1e-12
     assert value(positive, raised) >= before - 1e-12
+
+
+def labels(objective: tuple[str, dict], n: int) -> tuple[float, float]:
+    """What smoothing makes of the labels 1 and 0 of a target among n other candidates."""
+    name, options = objective
+    mass = options["label_smoothing"]
+    if name == "softmax" and options.get("spread", "others") == "others":
+        return 1 - mass, mass / n
+    return 1 - mass + mass / (n + 1), mass / (n + 1)
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if smoothed(o)], ids=worlds.label)
+@given(scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5), positive=st.floats(-8, 8))
+@settings(max_examples=50, deadline=None)
+def test_with_smoothing_a_score_falls_just_where_it_says_more_than_its_label(
+    objective: tuple[str, dict], scores: list[float], positive: float
+) -> None:
+    """The gradient by every score is what the model makes of the score minus its smoothed label, up to a factor: no
+    score, of a target or of a candidate, is driven without end."""
+    built = worlds.make_objective(objective)
+    target, negatives = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (positive, scores))
+    gradients = torch.autograd.grad(alone(built, target, negatives), (target, negatives))
+    own, other = labels(objective, len(scores))
+    every = torch.cat([target[None], negatives]).detach()
+    if objective[0] == "softmax":
+        said, factor = (every / built.temperature).softmax(0), 1 / built.temperature
+    else:
+        said, factor = (every + built.offset).sigmoid(), 1 / (len(scores) + 1)
+    expected = factor * (said - torch.tensor([own] + [other] * len(scores), dtype=torch.float64))
+    torch.testing.assert_close(torch.cat([gradients[0][None], gradients[1]]), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
