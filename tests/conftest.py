@@ -18,7 +18,7 @@ if asked := os.environ.get("ATEN_CPU_CAPABILITY"):
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"torchinductor-{asked}"))
 
 # Lets torch's threads sleep, so that a busy machine does not slow the suite down.
-import falsum  # noqa: E402, F401
+import falsum  # noqa: F401
 
 # steady: the same examples every time, so that a law that fails does so for who broke it. random: new ones each time;
 # what fails is kept in .hypothesis and tried first from then on.

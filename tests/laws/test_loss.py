@@ -18,7 +18,7 @@ from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.models.base import dot
 from falsum.noise import NOISES, All, Candidates
-from falsum.objectives import OBJECTIVES, NegativeSampling, SelfAdversarial, SoftmaxCrossEntropy
+from falsum.objectives import OBJECTIVES, NegativeSampling, Objective, SelfAdversarial, SoftmaxCrossEntropy
 from falsum.scan.loss import loss
 from falsum.scan.scoring import Scoring
 from laws import worlds
