@@ -17,7 +17,7 @@ from falsum.errors import UserError
 from falsum.evaluation.metrics import bootstrap, macro, metrics, sliced, with_rank
 from falsum.evaluation.protocol import PROTOCOLS, evaluate
 from falsum.evaluation.ranks import rank
-from falsum.graph.graph import BOTH_SIDES, Graph, Side
+from falsum.graph.graph import Graph, Side
 from falsum.models import MODELS
 from falsum.scan.scoring import Scoring
 from laws import worlds
