@@ -1,6 +1,7 @@
 """Nothing is lost: runs that are stopped, killed or diverge go on to the bits of one that was left alone.
 
-Processes are forked from a server that has imported falsum and torch once: real signals, real exit codes, no start of Python.
+Processes are forked from a server that has imported falsum and torch once: real signals, real exit codes, no start of
+Python.
 """
 
 from __future__ import annotations
