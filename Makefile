@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test explore lint bench clean
 
 demo: $(STAMP)
 	$(BIN)/falsum demo
 
+# A process per core, each with tests that follow one another, so that few fixtures are made twice.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
+# Any order and new examples of every property; -v shows the seed of the order.
+explore: $(STAMP)
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -v -p randomly -n auto --maxprocesses 8 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests bench scripts

@@ -1,14 +1,30 @@
-"""Fixtures for all tests: real graphs where there are any, and no network anywhere."""
+"""What holds for all tests: one thread, known examples of properties, no network, real graphs where there are any."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-# Before any test imports torch: it lets torch's threads sleep, so that a busy machine does not slow the suite down.
+# Before anything imports torch. Tests are small: threads that wait for each other cost more than they bring, and
+# `make test` keeps each core busy with a process. OMP_NUM_THREADS=2 tries another number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What torch.compile keeps on disk for the vectors of one processor does not compile for those of another.
+if asked := os.environ.get("ATEN_CPU_CAPABILITY"):
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"torchinductor-{asked}"))
+
+# Lets torch's threads sleep, so that a busy machine does not slow the suite down.
 import falsum  # noqa: F401
+
+# steady: the same examples every time, so that a law that fails does so for who broke it. random: new ones each time;
+# what fails is kept in .hypothesis and tried first from then on.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture(autouse=True)

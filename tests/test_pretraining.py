@@ -19,11 +19,6 @@ __all__ = ["falsum"]
 RELATED = QUICK | {"train.inverses": True}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_graph(tmp_path_factory.mktemp("graphs") / "small")

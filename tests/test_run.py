@@ -1,6 +1,7 @@
 """Nothing is lost: runs that are stopped, killed or diverge go on to the bits of one that was left alone.
 
-Processes are forked from a server that has imported falsum once: real signals, real exit codes, no start of Python.
+Processes are forked from a server that has imported falsum and torch once: real signals, real exit codes, no start of
+Python.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ __all__ = ["falsum"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["falsum.__main__"])
+# Optimizers of torch import torch._dynamo when the first is made: seconds, in every child.
+PROCESSES.set_forkserver_preload(["falsum.__main__", "torch._dynamo"])
 
 # Long enough to be hit, and with a checkpoint at every step, so that most kills hit a file being written.
 LONG = {"train.epochs": 24, "train.batch_size": 20, "validation.every": 4, "validation.patience": 0}

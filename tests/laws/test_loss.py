@@ -21,7 +21,15 @@ from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.noise import Candidates
-from falsum.objectives import OBJECTIVES, InfoNCE, NegativeSampling, Rivals, SelfAdversarial, SoftmaxCrossEntropy
+from falsum.objectives import (
+    OBJECTIVES,
+    InfoNCE,
+    NegativeSampling,
+    Objective,
+    Rivals,
+    SelfAdversarial,
+    SoftmaxCrossEntropy,
+)
 from falsum.scan.loss import loss
 from falsum.scan.scoring import Scoring, pair_scores
 from laws import worlds
@@ -109,20 +117,22 @@ def test_the_gradient_comparison_can_fail() -> None:
 def test_any_blocking_is_the_same_loss_and_gradient(
     noise: tuple[str, dict], objective: tuple[str, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Every noise with every objective on one of three models, in turn: each of both meets all three."""
     built = worlds.make_objective(objective)
-    for model in ("distmult", "rotate", "tucker"):
-        parts = worlds.scoring(model, GRAPH, seed=5, dropout_entity=0.25)
-        query = questions(GRAPH, Side.HEAD, worlds.grouped(built))
-        candidates = worlds.draw(noise, GRAPH, query, 1)
-        parts.model.train(model != "tucker")
-        whole = worlds.value_and_gradients(parts, built, query, candidates, 4)
-        for block, rows in ((1, 1), (2 * len(query), 96), (3 * len(query) * parts.model.dim, 200)):
-            with monkeypatch.context() as patch:
-                patch.setattr(falsum.scan.scoring, "BLOCK", block)
-                patch.setattr(falsum.scan.gathered, "ROWS_BYTES", rows)
-                patch.setattr(falsum.scan.dot_softmax, "BLOCK", block % 5 + 1)
-                patch.setattr(falsum.scan.dot_softmax, "KEPT_BYTES", rows)
-                worlds.same(whole, worlds.value_and_gradients(parts, built, query, candidates, 4))
+    turn = worlds.objectives().index(objective) + worlds.noises().index(noise)
+    model = ("distmult", "rotate", "tucker")[turn % 3]
+    parts = worlds.scoring(model, GRAPH, seed=5, dropout_entity=0.25)
+    query = questions(GRAPH, Side.HEAD, worlds.grouped(built))
+    candidates = worlds.draw(noise, GRAPH, query, 1)
+    parts.model.train(model != "tucker")
+    whole = worlds.value_and_gradients(parts, built, query, candidates, 4)
+    for block, rows in ((1, 1), (2 * len(query), 96), (3 * len(query) * parts.model.dim, 200)):
+        with monkeypatch.context() as patch:
+            patch.setattr(falsum.scan.scoring, "BLOCK", block)
+            patch.setattr(falsum.scan.gathered, "ROWS_BYTES", rows)
+            patch.setattr(falsum.scan.dot_softmax, "BLOCK", block % 5 + 1)
+            patch.setattr(falsum.scan.dot_softmax, "KEPT_BYTES", rows)
+            worlds.same(whole, worlds.value_and_gradients(parts, built, query, candidates, 4))
 
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
@@ -321,7 +331,17 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
         )
 
 
-@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
+def smoothed(objective: tuple[str, dict]) -> bool:
+    return bool(objective[1].get("label_smoothing"))
+
+
+def alone(built: Objective, positive: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    """The loss of one target, positive (), among candidates (n,)."""
+    state = built.summary.fold(negatives[None], positive[None])
+    return built.finish(positive[None], torch.tensor([0]), Rivals(state, False))[0]
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if not smoothed(o)], ids=worlds.label)
 @given(
     scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5),
     positive=st.floats(-8, 8),
@@ -334,26 +354,54 @@ def test_order_of_the_loss_in_its_scores(
 ) -> None:
     """Raising the positive never raises the loss; raising a negative never lowers it.
 
-    Label smoothing wants every candidate to score, so both are untrue with it. The self-adversarial weights move with
-    the negatives, and a raised negative that was below the mean may lower the weighted mean only if its weight and
-    its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is raised.
+    Label smoothing wants every candidate to score, so both are untrue with it: see below. The self-adversarial weights
+    move with the negatives, and a raised negative that was below the mean may lower the weighted mean only if its
+    weight and its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is
+    raised.
     """
     built = worlds.make_objective(objective)
-    if objective[1].get("label_smoothing"):
-        return
     if isinstance(built, SelfAdversarial) and built.inverse_temperature:
         at = scores.index(max(scores))
     raised = list(scores)
     raised[at % len(scores)] += up
 
     def value(positive: float, negatives: list[float]) -> float:
-        target = torch.tensor([positive], dtype=torch.float64)
-        state = built.summary.fold(torch.tensor([negatives], dtype=torch.float64), target)
-        return float(built.finish(target, torch.tensor([0]), Rivals(state, False)))
+        target, others = (torch.tensor(x, dtype=torch.float64) for x in (positive, negatives))
+        return float(alone(built, target, others))
 
     before = value(positive, scores)
     assert value(positive + up, scores) <= before + 1e-12
     assert value(positive, raised) >= before - 1e-12
+
+
+def labels(objective: tuple[str, dict], n: int) -> tuple[float, float]:
+    """What smoothing makes of the labels 1 and 0 of a target among n other candidates."""
+    name, options = objective
+    mass = options["label_smoothing"]
+    if name == "softmax" and options.get("spread", "others") == "others":
+        return 1 - mass, mass / n
+    return 1 - mass + mass / (n + 1), mass / (n + 1)
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if smoothed(o)], ids=worlds.label)
+@given(scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5), positive=st.floats(-8, 8))
+@settings(max_examples=50, deadline=None)
+def test_with_smoothing_a_score_falls_just_where_it_says_more_than_its_label(
+    objective: tuple[str, dict], scores: list[float], positive: float
+) -> None:
+    """The gradient by every score is what the model makes of the score minus its smoothed label, up to a factor: no
+    score, of a target or of a candidate, is driven without end."""
+    built = worlds.make_objective(objective)
+    target, negatives = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (positive, scores))
+    gradients = torch.autograd.grad(alone(built, target, negatives), (target, negatives))
+    own, other = labels(objective, len(scores))
+    every = torch.cat([target[None], negatives]).detach()
+    if objective[0] == "softmax":
+        said, factor = (every / built.temperature).softmax(0), 1 / built.temperature
+    else:
+        said, factor = (every + built.offset).sigmoid(), 1 / (len(scores) + 1)
+    expected = factor * (said - torch.tensor([own] + [other] * len(scores), dtype=torch.float64))
+    torch.testing.assert_close(torch.cat([gradients[0][None], gradients[1]]), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 import oracle
@@ -22,13 +21,6 @@ from falsum.scan import loss as scan_loss
 from falsum.scan.loss import loss
 from falsum.scan.scoring import Scoring
 from falsum.seeds import generator
-
-# The same examples everywhere: a law that fails does so for who broke it.
-settings.register_profile("steady", derandomize=True, deadline=None)
-settings.load_profile("steady")
-
-# Threads that wait for each other on a busy machine cost milliseconds per operation of microseconds.
-torch.set_num_threads(1)
 
 # What a constructor needs besides its defaults.
 MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {

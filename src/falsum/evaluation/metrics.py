@@ -37,9 +37,11 @@ def with_rank(frame: pl.DataFrame, tie: Tie = "realistic") -> pl.DataFrame:
 def metrics(frame: pl.DataFrame, tie: Tie = "realistic") -> dict[str, float]:
     """mrr, hits@1/3/10, mr, amri of a rank frame, all rows pooled. An empty frame gives NaN.
 
+    The same to the last bit for equal frames, however polars holds their rows: it sums chunk by chunk.
+
     amri: adjusted mean rank index (Berrendorf et al. 2020), 1 - (MR - 1) / (E[MR] - 1), 0 for chance, 1 for perfect.
     """
-    row = with_rank(frame, tie).select(**_expressions()).row(0, named=True)
+    row = with_rank(frame, tie).rechunk().select(**_expressions()).row(0, named=True)
     return {name: float("nan") if value is None else float(value) for name, value in row.items()}
 
 
