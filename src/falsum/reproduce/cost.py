@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from falsum.files import read_json
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models.base import dot
 from falsum.noise import All
@@ -45,7 +44,7 @@ def pace(run: Run) -> Cost | None:
     history, file = run.history(), run.folder / "environment.json"
     if not history or not history[-1]["epoch"] or not file.exists():
         return None
-    written, here = read_json(file), environment()
+    written, here = run.environment.model_dump(), environment()
     if any(written.get(key) != here[key] for key in ("processor", "device")):
         return None
     return Cost(history[-1]["seconds"] / history[-1]["epoch"], "run")
