@@ -35,9 +35,9 @@ def keep(folder: Path, evaluation: Evaluation, weights: str, settings: Mapping[s
     ranks.parquet and protocol.json for the test split, ranks-valid.parquet and so on for others. weights: the content
     hash of the tensors that were ranked. settings: see `run.fixed`. Raises UserError when a file cannot be written.
     """
-    card = checked(evaluation.card, Card, "The evaluation")
-    if card.name != "falsum" or card.sides != tuple(side.value for side in BOTH_SIDES):
+    if evaluation.card["name"] != "falsum" or evaluation.card["sides"] != [side.value for side in BOTH_SIDES]:
         return
+    card = Card.model_validate(evaluation.card)
     ranks, rules = _paths(folder, card.split)
     write_parquet(ranks, evaluation.frame)
     origin = Origin(weights=weights, ranks=file_hash(ranks), fixed=dict(settings))

@@ -211,7 +211,8 @@ def history(folder: Path) -> list[Line]:
 
 def append(folder: Path, record: Record) -> None:
     """Add a line to metrics.jsonl. Raises UserError when it cannot be written."""
-    path, line = folder / "metrics.jsonl", {k: v for k, v in asdict(record).items() if v not in ({}, "", False)}
+    path = folder / "metrics.jsonl"
+    line = {k: v for k, v in asdict(record).items() if not (v is False or v == "" or v == {})}  # but a loss of 0
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
