@@ -541,8 +541,9 @@ def test_full_disk_while_evaluating(falsum: Command, run: Path, full: Path) -> N
     shutil.copytree(run, full / "run")
     before = (full / "run" / "ranks.parquet").read_bytes()
     fill(full / "ballast")
-    message = falsum("evaluate", full / "run", "--split", "train").error
-    assert "ranks-train.parquet could not be written" in message
+    outcome = falsum("evaluate", full / "run", "--split", "train")
+    assert "ranks-train.parquet could not be written" in outcome.error
+    assert "small / train" in outcome.out, "what was ranked is shown"
     assert not (full / "run" / "ranks-train.parquet").exists()
     assert (full / "run" / "ranks.parquet").read_bytes() == before
 
