@@ -17,7 +17,6 @@ from machine import machine
 
 import falsum
 from falsum.errors import UserError
-from falsum.files import read_json
 from falsum.recipe.text import parse_setting
 from falsum.run.run import Run
 
@@ -47,7 +46,7 @@ def row(graph: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, 
         "seed": run.recipe.train.seed,
         "recipe_sha256": hashlib.sha256(run.recipe.to_toml().encode()).hexdigest()[:12],
         **machine(),
-        "threads": read_json(run.folder / "environment.json")["threads"],
+        "threads": run.environment.threads,
     }
 
 

@@ -273,6 +273,9 @@ def test_an_evaluated_run_without_weights_has_no_examples(folders: Path, tmp_pat
 def test_damaged_ranks_are_named(folders: Path, tmp_path: Path) -> None:
     shutil.copytree(folders / "ranked", tmp_path / "damaged")
     (tmp_path / "damaged" / "ranks.parquet").write_bytes(b"PAR1 no more")
+    path = tmp_path / "damaged" / "protocol.json"
+    write_json(path, {k: v for k, v in read_json(path).items() if k != "origin"})  # of a folder before hashes
+    (tmp_path / "damaged" / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"ranks\.parquet cannot be read: .*Evaluate again: `falsum evaluate"):
         write_page(Run.open(tmp_path / "damaged"), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()

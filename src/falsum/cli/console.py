@@ -90,12 +90,17 @@ def show(*parts: RenderableType) -> None:
 
 
 def train_run(run: Run, stop: Callable[[], bool] = lambda: False) -> None:
+    if said := run.caution():
+        out.print(said, markup=False)
     with Display(run) as display:
         for record in run.train(stop=stop):
             display.show(record)
 
 
-def evaluate_run(run: Run, split: str, protocol: str = "falsum") -> Evaluation:
+def evaluate_run(run: Run, split: str, protocol: str = "falsum", *, keep: bool = True) -> Evaluation:
+    """Rank a split, with its progress. keep: also write it; without, the caller shows it first and then keeps it, so
+    that a folder that cannot be written loses nobody the numbers.
+    """
     total = 2 * len(run.graph.splits.get(split, ()))
     with Progress(
         TextColumn("ranking"),
@@ -108,7 +113,7 @@ def evaluate_run(run: Run, split: str, protocol: str = "falsum") -> Evaluation:
     ) as bar:
         task = bar.add_task("", total=total)
         return run.evaluate(
-            split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n))
+            split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n)), keep=keep
         )
 
 
@@ -188,4 +193,6 @@ def finish(run: Run) -> None:
             out.print(f"pre-training in {stage.folder}", markup=False)
         train_run(stage)
     if len(run.graph.splits.get("test", ())):
-        show(*tables.evaluation(evaluate_run(run, "test")))
+        result = evaluate_run(run, "test", keep=False)
+        show(*tables.evaluation(result))
+        run.keep(result)

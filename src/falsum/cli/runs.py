@@ -112,14 +112,15 @@ def evaluate(
     for name, value, legal in (("--protocol", protocol, PROTOCOLS), ("--by", by, SLICES)):
         if value is not None and value not in legal:
             raise UserError(f"{name} {value!r} is not known; legal: {', '.join(legal)}.")
-    ours = evaluate_run(opened, split)
+    ours = evaluate_run(opened, split, keep=False)
     show(*tables.evaluation(ours, intervals=intervals))
     if by is not None:
         show(frame_table(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}"))
     if protocol not in (None, "falsum"):
-        theirs = evaluate_run(opened, split, protocol)
+        theirs = evaluate_run(opened, split, protocol, keep=False)
         show(tables.side_by_side(ours, theirs))
         out.print(f"{evaluation_line(theirs.card)}. {PROTOCOLS[protocol].why}.", markup=False)
+    opened.keep(ours)
 
 
 @app.command()

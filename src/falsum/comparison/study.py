@@ -9,19 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from falsum.comparison.budget import Budget, Cost, epoch_cost
 from falsum.comparison.findings import Comparison, Setup, Trained, Trial, differences
 from falsum.comparison.intervals import triple_questions, triple_values
 from falsum.comparison.losses import Pair, base_recipe, check, loss_recipe
 from falsum.errors import UserError
 from falsum.evaluation.questions import Questions
-from falsum.files import read_json
 from falsum.graph.graph import Graph
 from falsum.recipe.assemble import assemble
 from falsum.recipe.settings import Recipe
-from falsum.report.summary import evaluated
+from falsum.run.contents import Result
+from falsum.run.folder import graph_facts
 from falsum.run.run import Run
 from falsum.seeds import derive
 from falsum.training.loop import Diverged, Record, Trainer
@@ -142,7 +140,7 @@ class Study:
             except Diverged:
                 if seed != TUNING_SEED:
                     raise
-        if seed != TUNING_SEED and not evaluated(run):
+        if seed != TUNING_SEED and run.kept().result is None:
             run.evaluate("test")
         yield Standing(loss, rate, seed, run, None)
 
@@ -163,7 +161,7 @@ class Study:
             for key in {**there, **wanted}
             if there.get(key) != wanted.get(key)
         ]
-        if read_json(folder / "graph.json")["sha256"] != self.graph.sha256:
+        if graph_facts(folder).sha256 != self.graph.sha256:
             changed.append("the graph is another one")
         if changed:
             raise UserError(
@@ -211,10 +209,10 @@ class Study:
             rates=self.rates,
             settings=self.settings,
             recipes={loss: seeds[0].recipe.model_dump() for loss, seeds in runs.items()},
-            protocol=read_json(first.folder / "protocol.json")["protocol"],
-            environment=read_json(first.folder / "environment.json"),
+            protocol=_result(first).protocol.model_dump(mode="json"),
+            environment=first.environment.model_dump(mode="json"),
         )
-        frames = {loss: [pl.read_parquet(r.folder / "ranks.parquet", glob=False) for r in runs[loss]] for loss in runs}
+        frames = {loss: [run.ranks() for run in runs[loss]] for loss in runs}
         values = {loss: [triple_values(frame, setup.protocol["tie"]) for frame in frames[loss]] for loss in runs}
         return Comparison(
             setup=setup,
@@ -229,8 +227,9 @@ class Study:
 
     def _ended(self, loss: str, seed: int) -> Run:
         run = Run.open(self.place(loss, self.best_rate(loss), seed))
-        if not (run.finished and evaluated(run)):
-            raise UserError(f"{run.folder} is not trained to its end and ranked yet.")
+        if not run.finished:
+            raise UserError(f"{run.folder} is not trained to its end yet.")
+        _result(run)
         return run
 
     def _trained(self, loss: str, seed: int, run: Run) -> Trained:
@@ -246,8 +245,16 @@ class Study:
             scores=last["epoch"] * self.costs[loss].scores,
             seconds=last["step_seconds"],
             valid=valid,
-            metrics=read_json(run.folder / "protocol.json")["metrics"],
+            metrics=_result(run).metrics,
         )
+
+
+def _result(run: Run) -> Result:
+    """The evaluation of a run. Raises UserError when there is none of its present weights."""
+    kept = run.kept()
+    if kept.result is None:
+        raise UserError(f"{run.folder} is not ranked yet{kept.stale and f': {kept.stale}'}.")
+    return kept.result
 
 
 def seed_of(loss: str, number: int) -> int:

@@ -93,7 +93,8 @@ def rank(
                 done += len(counts[0])
                 progress(done)
         frames.append(_frame(graph, query, side, *(torch.cat(parts) for parts in zip(*blocks, strict=True))))
-    frame = pl.concat(frames)
+    # One chunk, as the file is read back: means over several are added up in another order.
+    frame = pl.concat(frames, rechunk=True)
     if len(frame) > 1 and (frame["equal"] + 1 == frame["candidates"]).all() and (frame["candidates"] > 1).any():
         raise UserError(
             "The model gives every candidate the same score, so there is nothing to rank. It is untrained, or it "

@@ -37,7 +37,8 @@ def _cell(value: object) -> str:
 def compare_table(runs: Sequence[Run]) -> str:
     """A Markdown table with one row per run, in their order, and under it the protocol and hash of each graph.
 
-    Runs that were ranked under different rules get a protocol column. A run that was not evaluated has "-".
+    Runs that were ranked under different rules get a protocol column. A run that was not evaluated, or whose
+    evaluation is about other weights than it has now, has "-", and the notes say so.
 
     Raises UserError when a file of a run is damaged.
     """
@@ -76,8 +77,11 @@ def _notes(summaries: Sequence[Summary], lines: Sequence[str]) -> list[str]:
     notes = [f"{mark}: {line}." for mark, line in zip(marks, lines, strict=True)]
     graphs = dict.fromkeys((s.graph, s.graph_sha256) for s in summaries)
     notes += [f"Graph {_escape(name)}: SHA-256 {sha256}." for name, sha256 in graphs]
-    if missing := [_escape(s.name) for s in summaries if s.card is None]:
+    if missing := [_escape(s.name) for s in summaries if s.card is None and not s.stale]:
         notes.append(f"Not evaluated: {', '.join(missing)}.")
+    for summary in (s for s in summaries if s.stale):
+        why = f"is out of date and not shown: {_escape(summary.stale)}. Evaluate it again"
+        notes.append(f"The evaluation of {_escape(summary.name)} {why}.")
     return notes
 
 

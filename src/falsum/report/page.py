@@ -14,10 +14,11 @@ from falsum.errors import UserError
 from falsum.evaluation import slices
 from falsum.evaluation.metrics import metric_intervals, metrics, with_rank
 from falsum.evaluation.questions import Interval
-from falsum.files import read_json, write_text
+from falsum.files import write_text
 from falsum.report.charts import Chart, DotChart, curves, hits_curve, svg
 from falsum.report.examples import Example, examples
-from falsum.report.summary import Summary, evaluated, protocol_facts, recipe_facts, summarize
+from falsum.report.summary import Summary, protocol_facts, recipe_facts, summarize
+from falsum.run.contents import Result as Evaluated
 from falsum.run.run import Run
 
 EXTRAS = ("jinja2", "matplotlib")
@@ -102,28 +103,27 @@ def rendered(part: str, template: str, values: Mapping[str, Any]) -> str:
 
 def context(run: Run) -> dict[str, Any]:
     """Everything that the template shows."""
-    annotated = _ranks(run)
-    history = run.history()
+    evaluated, history, summary = run.kept().result, run.history(), summarize(run)
+    annotated = slices.annotate(run.ranks(), run.graph) if evaluated else None
     return {
-        "summary": summarize(run),
-        "headline": headline(run),
+        "summary": summary,
+        "headline": headline(summary),
         "names": NAMES,
         "graph": graph_facts(run),
         "recipe": recipe_facts(run.recipe),
         "recipe_toml": run.recipe.to_toml(),
-        "environment": read_json(run.folder / "environment.json"),
+        "environment": run.environment.model_dump(),
         "curves": [figure(chart) for chart in curves(history, run.recipe.validation.metric)],
         "ended": next((line["done"] for line in reversed(history) if line.get("done")), ""),
-        "result": None if annotated is None else result(run, annotated),
+        "result": None if evaluated is None or annotated is None else result(evaluated, annotated),
         "examples": _examples(run, annotated),
         "least_count": LEAST_COUNT,
         "folder": str(run.folder),
     }
 
 
-def headline(run: Run) -> str:
+def headline(summary: Summary) -> str:
     """The run in a sentence."""
-    summary: Summary = summarize(run)
     return f"{summary.model} with {summary.dim} reals per entity, {summary.loss} loss, noise {summary.noise}"
 
 
@@ -136,10 +136,9 @@ def graph_facts(run: Run) -> list[tuple[str, str]]:
     return [("name", graph.name), *counts, *splits, *source, *(("note", note) for note in graph.notes)]
 
 
-def result(run: Run, annotated: pl.DataFrame) -> Result:
+def result(evaluated: Evaluated, annotated: pl.DataFrame) -> Result:
     """The numbers of the page, from ranks annotated by `slices.annotate`."""
-    card = read_json(run.folder / "protocol.json")["protocol"]
-    tie = card["tie"]
+    card, tie = evaluated.protocol, evaluated.protocol.tie
     relations = slices.by_relation(annotated, tie).sort("count", descending=True, maintain_order=True)
     hardest, easiest = slices.extremes(relations, least=LEAST_COUNT)
     tables = {
@@ -153,8 +152,8 @@ def result(run: Run, annotated: pl.DataFrame) -> Result:
     }
     rules = list(dict.fromkeys([tie, "optimistic", "realistic", "pessimistic"]))
     return Result(
-        protocol=protocol_facts(card),
-        graph_sha256=card["graph_sha256"],
+        protocol=protocol_facts(card.model_dump()),
+        graph_sha256=card.graph_sha256,
         values=metrics(annotated, tie),
         intervals=metric_intervals(annotated, tie, level=LEVEL),
         ties={rule: metrics(annotated, rule) for rule in rules},
@@ -176,16 +175,6 @@ def _hits(annotated: pl.DataFrame) -> Chart:
 
 def figure(chart: Chart | DotChart) -> Figure:
     return Figure(chart.title, svg(chart))
-
-
-def _ranks(run: Run) -> pl.DataFrame | None:
-    if not evaluated(run):
-        return None
-    path = run.folder / "ranks.parquet"
-    try:
-        return slices.annotate(pl.read_parquet(path, glob=False), run.graph)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Evaluate again: `falsum evaluate {run.folder}`.") from None
 
 
 def _examples(run: Run, annotated: pl.DataFrame | None) -> list[Example]:

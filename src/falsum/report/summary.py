@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from falsum.files import read_json
 from falsum.recipe.settings import Pretraining, Recipe
+from falsum.run.folder import graph_facts
 from falsum.run.run import Run
 
 HASH_LENGTH = 12
@@ -15,7 +15,9 @@ HASH_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run in a line. metrics and card are None before an evaluation; epochs and seconds count training so far."""
+    """One run in a line. metrics and card are None before an evaluation, and when it is out of date for the reason
+    `stale`; epochs and seconds count training so far.
+    """
 
     name: str
     graph: str
@@ -26,32 +28,28 @@ class Summary:
     dim: int
     metrics: Mapping[str, float] | None
     card: Mapping[str, Any] | None
+    stale: str
     epochs: int
     seconds: float
 
 
 def summarize(run: Run) -> Summary:
     """The summary of a run folder. Raises UserError when one of its files is damaged."""
-    about, recipe, history = read_json(run.folder / "graph.json"), run.recipe, run.history()
-    evaluation = read_json(run.folder / "protocol.json") if evaluated(run) else {}
+    facts, recipe, history, kept = graph_facts(run.folder), run.recipe, run.history(), run.kept()
     return Summary(
         name=run.folder.resolve().name,
-        graph=about["name"],
-        graph_sha256=about["sha256"],
+        graph=facts.name,
+        graph_sha256=facts.sha256,
         model=recipe.model["name"],
         loss=recipe.objective["name"],
         noise=recipe.noise["name"],
         dim=recipe.model["dim"],
-        metrics=evaluation.get("metrics"),
-        card=evaluation.get("protocol"),
+        metrics=kept.result.metrics if kept.result else None,
+        card=kept.result.protocol.model_dump() if kept.result else None,
+        stale=kept.stale,
         epochs=max((line["epoch"] for line in history), default=0),
         seconds=max((line["seconds"] for line in history), default=0.0),
     )
-
-
-def evaluated(run: Run) -> bool:
-    """Whether the folder holds ranks and the protocol that they were made under."""
-    return (run.folder / "ranks.parquet").exists() and (run.folder / "protocol.json").exists()
 
 
 def protocol_rules(card: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -133,5 +131,5 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _listed(names: list[str]) -> list[str]:
+def _listed(names: Sequence[str]) -> list[str]:
     return [", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from falsum.files import read_json
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.recipe.assemble import pick_device, terms_of
 from falsum.recipe.parts import build
@@ -43,7 +42,7 @@ def pace(run: Run) -> Pace | None:
     history, file = run.history(), run.folder / "environment.json"
     if not history or not history[-1]["epoch"] or not file.exists():
         return None
-    written, here = read_json(file), environment()
+    written, here = run.environment.model_dump(), environment()
     if any(written.get(key) != here[key] for key in ("processor", "device")):
         return None
     return Pace(history[-1]["seconds"] / history[-1]["epoch"], "run")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from falsum.evaluation.metrics import METRICS
 from falsum.evaluation.protocol import Evaluation
-from falsum.files import read_json
 from falsum.graph import Graph, load
 from falsum.reproduce.checkout import commit
 from falsum.reproduce.experiments import Experiment, experiment, verdict
@@ -77,7 +76,7 @@ def describe(task: Task, run: Run, result: Evaluation) -> Entry:
     paper, ours = result.metrics("rounded"), result.metrics()
     history = run.history()
     valid = best_valid(history)
-    machine = read_json(run.folder / "environment.json")
+    machine = run.environment.model_dump()
     return Entry.model_validate(
         {
             "cell": task.cell.name,

@@ -3,20 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
 from falsum.errors import UserError
+from falsum.files import checked, read_tensors, write_tensors
 from falsum.graph.graph import Graph
-from falsum.recipe.settings import Pretraining
+from falsum.recipe.settings import Pretraining, read_file
+from falsum.run import weights as tensors_of
+from falsum.run.contents import FORMAT, Start
+from falsum.run.folder import check_format, history, read_graph, read_weights
+from falsum.training.job import Job
+
+
+def take_start(folder: Path, rules: Pretraining, job: Job) -> None:
+    """Replace the initial weights of a job by those in start.safetensors, which is made where it is not there yet.
+
+    Raises UserError when the source cannot be used, or is a recipe that is not trained to its end.
+    """
+    path = folder / "start.safetensors"
+    if not path.exists():
+        inside = not isinstance(rules.source, str)
+        source = folder / "pretraining" if inside else Path(str(rules.source))
+        check_format(source)
+        if inside and not any(line.done for line in history(source)):
+            raise UserError(
+                f"{folder} starts from {source}, which is not trained yet. Train both, in order, with "
+                f"`falsum resume {folder}`."
+            )
+        write_start(folder, *start_of(rules, source, job))
+    tensors, about = read_tensors(path)
+    checked(about, Start, path)
+    tensors_of.load(job.scoring, tensors, path)
+
+
+def start_of(rules: Pretraining, source: Path, job: Job) -> tuple[dict[str, Tensor], Start]:
+    """The weights that a job starts from, and where they came from."""
+    check_format(source)
+    recipe, graph = read_file(source / "recipe.toml"), read_graph(source)
+    graph = graph.with_inverses() if recipe.train.inverses else graph
+    fresh = job.scoring.tensors()
+    start, taken = start_from(rules, graph, read_weights(source, recipe)[0], job.graph, fresh)
+    return start, Start(format=FORMAT, source=str(source.resolve()), rows=taken)
+
+
+def write_start(folder: Path, tensors: dict[str, Tensor], about: Start) -> None:
+    write_tensors(folder / "start.safetensors", tensors, about.model_dump())
 
 
 def start_from(
     rules: Pretraining, source: Graph, weights: Mapping[str, Tensor], graph: Graph, fresh: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[dict[str, Tensor], dict[str, int]]:
     """(weights to start from, how many rows they took over). Both graphs as trained on, inverse relations included.
 
     weights, fresh: tensors of the source and of the new run by name: "entities" (E, dim), "relations" (R, width),
