@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
 from falsum import api
-from falsum.cli import app
+from falsum.cli.commands import app
 from falsum.files import read_tensors, write_tensors
 
 __all__ = ["falsum"]

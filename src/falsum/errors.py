@@ -9,3 +9,7 @@ class UserError(ValueError):
     The message is one paragraph: where (file:line if there is one), what is wrong, what is legal, how to fix it.
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class Interrupted(UserError):
+    """Training stopped on request, after a checkpoint."""

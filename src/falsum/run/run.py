@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from falsum.errors import UserError
+from falsum.errors import Interrupted, UserError
 from falsum.evaluation.protocol import PROTOCOLS, Evaluation, evaluate
 from falsum.files import alone, read_json, read_tensors, remove_parts, whole, write_json, write_tensors, write_text
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
@@ -36,10 +36,6 @@ from falsum.training.loop import Position, Record, Trainer
 
 # Raised when a later falsum writes folders that this one cannot read.
 FORMAT = 1
-
-
-class Interrupted(UserError):
-    """Training stopped on request, after a checkpoint."""
 
 
 class Run:
