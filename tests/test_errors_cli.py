@@ -457,6 +457,50 @@ def test_a_damaged_evaluation(falsum: Command, run: Path, name: str) -> None:
     falsum.ok("report", run)
 
 
+# ------------------------------------------------------------------------------------------------------ interruptions
+
+INTERRUPTED = """
+import os, signal, sys
+sent = []
+def interrupt(event, arguments):
+    if not sent and event == {event!r} and str(arguments[0]).endswith({what!r}):
+        sent.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+from falsum.__main__ import main
+sys.addaudithook(interrupt)
+main()
+"""
+MOMENTS = [
+    ("import", "falsum.cli.commands"),
+    ("import", "typer"),
+    ("import", "polars"),
+    ("import", "numpy"),
+    ("import", "numpy.linalg"),
+    ("import", "torch"),
+    ("import", "torch._C"),
+    ("import", "falsum.recipe.assemble"),
+    ("open", "train.tsv"),
+    ("os.rename", ".part"),
+]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("event", "what"), MOMENTS)
+def test_ctrl_c_at_any_moment_is_one_line(graph: Path, tmp_path: Path, event: str, what: str) -> None:
+    code = INTERRUPTED.format(event=event, what=what)
+    command = [sys.executable, "-c", code, "train", graph, *SETS, "--run", tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_after_the_end_changes_nothing() -> None:
+    late = "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    code = f"{late}; import sys; sys.argv[1:] = ['--version']; from falsum.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ------------------------------------------------------------------------------------------------------- full disks
 
 
