@@ -60,7 +60,7 @@ class Display:
         steps = train.epochs * record.steps_per_epoch
         if not train.seconds or not record.step_seconds:
             return steps
-        return min(steps, max(record.step, round(record.step * train.seconds / record.step_seconds)))
+        return round(min(steps, max(record.step, record.step * (train.seconds / record.step_seconds))))
 
 
 def train_run(run: Run, stop: Callable[[], bool] = lambda: False) -> None:

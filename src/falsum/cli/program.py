@@ -41,7 +41,7 @@ def run() -> None:
     except OSError as error:
         _fail(f"{error.filename or 'Standard output'}: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
+        if not isinstance(error, MemoryError) and not MEMORY.search(str(error)):
             raise
         _fail(_memory(str(error)))
 
@@ -59,14 +59,22 @@ def _check(place: int, argument: str) -> None:
         ) from None
 
 
-def _is_memory(error: Exception) -> bool:
-    """Also torch's errors of the CPU (a RuntimeError) and of the GPU, without importing torch for that."""
-    return isinstance(error, MemoryError) or "t allocate memory" in str(error) or "out of memory" in str(error)
+# How Python, numpy and torch, on the CPU and the GPU, say that there is not enough memory. torch's errors are
+# RuntimeErrors; torch is not imported to ask for their class.
+MEMORY = re.compile(
+    r"t allocate memory|out of memory|(?:[Tt]ried|Unable) to allocate|Storage size calculation overflowed"
+)
+ASKED = re.compile(r"(?:[Tt]ried|Unable) to allocate (?P<number>[\d.]+) ?(?P<unit>\w+)|with sizes=\[(?P<sizes>.+?)\]")
 
 
 def _memory(why: str) -> str:
-    asked = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+) ?(\w+)", why)
-    amount = f": {_size(*asked.groups())} were asked for at once" if asked else ""
+    asked = ASKED.search(why)
+    if asked is None:
+        amount = ""
+    elif asked["sizes"]:
+        amount = f": a tensor of {asked['sizes'].replace(', ', ' x ')} numbers was asked for"
+    else:
+        amount = f": {_size(asked['number'], asked['unit'])} were asked for at once"
     return (
         f"There is not enough memory{amount}. Lower what sizes grow with (model.dim, train.batch_size, the numbers of "
         "noise), or free some."

@@ -9,13 +9,14 @@ from typing import Any
 
 import pydantic
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS
 from falsum.noise import NOISES
 from falsum.objectives import OBJECTIVES
 from falsum.objectives.penalties import PENALTIES
+from falsum.recipe.numbers import Settings
 from falsum.rows.initialisers import INITIALISERS
 from falsum.training.optimizers import OPTIMIZERS
 from falsum.training.schedules import SCHEDULES
@@ -46,7 +47,7 @@ def options(family: str, name: str) -> type[BaseModel]:
         for key, p in signature.parameters.items()
         if key not in (GIVEN if family == "init" else {"self"})
     }
-    return pydantic.create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    return pydantic.create_model(name, __base__=Settings, **fields)
 
 
 def resolve(family: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from falsum.errors import UserError
 from falsum.models import MODELS
+from falsum.recipe.numbers import Settings
 from falsum.recipe.parts import resolve
 from falsum.recipe.text import assign, explain_nested, without_none
 
@@ -21,10 +22,10 @@ def _part(family: str) -> Any:
     return Annotated[dict[str, Any], AfterValidator(lambda value: resolve(family, value))]
 
 
-class Section(BaseModel):
-    """A group of settings: frozen, unknown keys are errors."""
+class Section(Settings):
+    """A group of settings: frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True)
 
 
 class Init(Section):
