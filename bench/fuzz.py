@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import os
 import random
 import resource
@@ -27,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 MEMORY = 8 << 30  # of address space: torch alone maps half of it
 FAILURES = ("traceback", "abort", "hang", "wrong", "broken")
@@ -219,35 +220,39 @@ def toml(value: Any) -> str:
         return str(value)
 
 
-def settings_of(family: str) -> list[str]:
-    from falsum.recipe.parts import FAMILIES, options
-
-    return [f"{member}.{key}" for member in FAMILIES[family] for key in options(family, member).model_fields]
+def no_number(annotation: Any, value: Any) -> bool:
+    """Whether a setting wants a number and the value is none that it may be: the oracle of wrong acceptance."""
+    kinds = {annotation, *get_args(annotation)}
+    if not kinds & {int, float}:
+        return False
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value != "1"
+    return not math.isfinite(value) or abs(value) > 3.5e38 or (float not in kinds and isinstance(value, float))
 
 
 def setting(rng: random.Random, folder: Path) -> Try:
     """One setting of one member of one family, or of the loop, with a value of any type."""
-    from falsum.recipe.parts import FAMILIES
-    from falsum.recipe.settings import Recipe
+    from falsum.recipe.parts import FAMILIES, options
+    from falsum.recipe.settings import Dropout, Recipe, Train, Validate
 
-    value = rng.choice(VALUES)
-    family = rng.choice((*FAMILIES, "plain", "plain"))
-    plain = Recipe(model={"name": "complex", "dim": 8}).model_dump()
-    if family == "plain":
-        group = rng.choice(sorted(plain))
-        inner = plain[group] if isinstance(plain[group], dict) and rng.random() < 0.9 else {"": None}
-        change = f"{group}.{rng.choice(sorted(inner))}".rstrip(".") + f"={toml(value)}"
-    else:
-        member, _, key = rng.choice(settings_of(family) or ["lp.weight"]).partition(".")
-        key = key if rng.random() < 0.9 else "nonsense"
-        part = f"{{name='{member}', {key}={toml(value)}}}"
-        part = f"{{name='{member}', dim=8, {key}={toml(value)}}}" if family == "model" and key != "dim" else part
-        change = {"penalty": f"penalty=[{part}]", "init": f"init.entity={part}"}.get(family, f"{family}={part}")
     write_graph(folder)
+    value = rng.choice(VALUES)
+    groups = {"train": Train, "validation": Validate, "dropout": Dropout, "": Recipe}
+    group = rng.choice((*FAMILIES, *groups))
+    if group in groups:
+        fields = groups[group].model_fields
+        key = rng.choice(sorted(fields))
+        change = f"{group}.{key}".lstrip(".") + f"={toml(value)}"
+    else:
+        member = rng.choice(sorted(FAMILIES[group]))
+        fields = options(group, member).model_fields
+        key = rng.choice((*fields, "nonsense"))
+        size = "dim=8, " if group == "model" and key != "dim" else ""
+        part = f"{{name='{member}', {size}{key}={toml(value)}}}"
+        change = {"penalty": f"penalty=[{part}]", "init": f"init.entity={part}"}.get(group, f"{group}={part}")
     sets = [part for text in (*TRAIN, change) for part in ("--set", text)]
-    # A count of NaN, or of more than 64 bits, is no count.
-    bad = isinstance(value, float) and value != value and "=nan" in change
-    return Try(("train", "g", *sets, "--run", "run"), change[:200], refuse=bad)
+    refuse = key == "nonsense" or no_number(fields[key].annotation, value)
+    return Try(("train", "g", *sets, "--run", "run"), change[:200], refuse)
 
 
 def recipe(rng: random.Random, folder: Path) -> Try:
@@ -581,7 +586,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="how many tries")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("/tmp/falsum-fuzz"), help="folder of tries and failures")
-    parser.add_argument("--limit", type=float, default=30.0, help="seconds for a try")
+    parser.add_argument(
+        "--limit", type=float, default=60.0, help="seconds for a try; the first use of a kernel compiles it"
+    )
     parser.add_argument("--alone", type=int, default=20, help="one try in so many has a Python of its own")
     parser.add_argument("--kind", choices=sorted(KINDS), help="only tries of this kind")
     parser.add_argument("--replay", type=int, help="the number of one try to run again and show")
@@ -598,9 +605,8 @@ def main() -> None:
     for number in numbers:
         if asked.kind and TURNS[number % len(TURNS)] != asked.kind:
             continue
-        result = attempt(
-            asked.seed, number, out / str(number), asked.limit, alone=number % asked.alone == asked.alone - 1
-        )
+        alone = number % asked.alone == asked.alone - 1
+        result = attempt(asked.seed, number, out / str(number), asked.limit, alone=alone)
         results.append(result)
         if result.found in FAILURES:
             print(f"{result.number:6d}  {result.kind:11s}  {result.found:9s}  {result.last}", flush=True)
