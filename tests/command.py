@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from falsum.__main__ import main
+from falsum.cli.program import run
 
 QUICK = {"model.dim": 8, "train.epochs": 3, "train.batch_size": 25, "validation.every": 1}
 SETS = [part for key, value in QUICK.items() for part in ("--set", f"{key}={value}")]
@@ -43,7 +43,7 @@ class Command:
     def __call__(self, *arguments: object) -> Outcome:
         self.capsys.readouterr()
         with mock.patch.object(sys, "argv", ["falsum", *map(str, arguments)]), pytest.raises(SystemExit) as exit:
-            main()
+            run()
         out, err = self.capsys.readouterr()
         return Outcome(int(exit.value.code or 0), out, err)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ ROOT = Path(falsum.__file__).parent
 
 # Each layer imports from itself and from those before it.
 LAYERS = (
-    {"errors", "seeds"},
+    {"errors", "seeds", "deferred"},
     {"files"},
     {"graph"},
     {"rows"},
@@ -38,8 +39,15 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-# Only what an extra installs, or what starts slowly and is seldom wanted, may be imported inside a function.
-LAZY = {"matplotlib", "jinja2", "markupsafe", "falsum.report", "fcntl"}
+# Only what an extra installs or one system has may be imported inside a function.
+LAZY = {"matplotlib", "jinja2", "markupsafe", "fcntl"}
+# What may import by name: the one module that defers what starts slowly, and the question whether an extra is there.
+BY_NAME = {"deferred", "report/page"}
+# What is imported before it is known which command runs, and so may import only these: help answers at once.
+LIGHT = {"__init__", "__main__", "deferred", "errors"} | {
+    f"cli/{name}" for name in ("__init__", "commands", "interrupts", "program", "terminal")
+}
+LIGHT_PACKAGES = set(sys.stdlib_module_names) | {"typer", "rich"}
 
 Sources = dict[str, str]
 
@@ -92,8 +100,24 @@ def lazy_imports(files: Sources) -> list[str]:
     return found
 
 
+def heavy_imports(files: Sources) -> list[str]:
+    """Imports of light modules that are not light, but for those that only type checkers follow."""
+    found = []
+    for name in LIGHT & files.keys():
+        tree = ast.parse(files[name])
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+        for line, module in imported(tree):
+            inner = module.replace(".", "/").removeprefix("falsum/")
+            own = module == "falsum" or inner in LIGHT or f"{inner}/__init__" in LIGHT
+            if not own and module.split(".")[0] not in LIGHT_PACKAGES:
+                found.append(f"{name}:{line} imports {module}")
+    return found
+
+
 def forbidden_calls(files: Sources) -> list[str]:
-    """print outside the command line, hasattr, eval and exec, and whatever unpickles."""
+    """print outside the command line, hasattr, eval and exec, imports by name, and whatever unpickles."""
     found = []
     for name, text in files.items():
         for node in ast.walk(ast.parse(text)):
@@ -101,7 +125,8 @@ def forbidden_calls(files: Sources) -> list[str]:
                 call = ast.unparse(node.func)
                 prints = call in ("print", "sys.stdout.write") and not name.startswith("cli/")
                 loads = call in ("torch.load", "torch.save", "np.load", "pl.read_pickle")
-                if prints or loads or call in ("hasattr", "eval", "exec"):
+                by_name = call.endswith(("import_module", "__import__")) and name not in BY_NAME
+                if prints or loads or by_name or call in ("hasattr", "eval", "exec"):
                     found.append(f"{name}:{node.lineno} calls {call}")
         for line, module in imported(ast.parse(text)):
             if module.split(".")[0] in ("pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"):
@@ -140,7 +165,7 @@ def undocumented(files: Sources) -> list[str]:
     return found
 
 
-CHECKS = (backward_imports, lazy_imports, forbidden_calls, vague_names, large, undocumented)
+CHECKS = (backward_imports, lazy_imports, heavy_imports, forbidden_calls, vague_names, large, undocumented)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -156,6 +181,10 @@ OFFENCES = [
     (backward_imports, {"rows/table": '"""."""\nfrom . import seeds'}),
     (backward_imports, {"novelty": '"""."""'}),
     (lazy_imports, {"train": '"""."""\ndef f():\n    import time'}),
+    (heavy_imports, {"cli/commands": '"""."""\nimport polars'}),
+    (heavy_imports, {"cli/program": '"""."""\nfrom falsum.cli.runs import train'}),
+    (heavy_imports, {"__init__": '"""."""\nif TYPE_CHECKING:\n    import torch\nfrom falsum.api import train'}),
+    (forbidden_calls, {"cli/commands": "importlib.import_module('torch')"}),
     (forbidden_calls, {"train": "print(1)"}),
     (forbidden_calls, {"train": "x = hasattr(1, 'real')"}),
     (forbidden_calls, {"run": "x = torch.load('x')"}),

@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
 from falsum import api
-from falsum.cli import app
+from falsum.cli.commands import app
 from falsum.files import read_tensors, write_tensors
 
 __all__ = ["falsum"]
@@ -141,11 +143,19 @@ BAD_SETTINGS = {
     "=4": ("--set takes key=value",),
     "model.dim=abc": ("model", "dim", "integer", "'abc'"),
     "model.dim=8.5": ("dim", "8.5"),
+    "train.seed=1e5": ("train.seed", "without point and exponent", "100000.0"),
+    "train.epochs=true": ("train.epochs", "a number is wanted, got true"),
+    "optimizer.lr=true": ("lr", "a number is wanted, got true"),
+    "train.batch_size=100000000000000000000": ("train.batch_size", "at most 9223372036854775807"),
+    "model.dim=100000000000000000000": ("dim", "at most 9223372036854775807"),
+    "train.seconds=1e300": ("train.seconds", "at most 3.4e+38", "1e+300"),
+    "noise={name='frequency', exponent=1e308}": ("exponent", "at most 3.4e+38", "1e+308"),
     "model.dim=": ("dim", "integer"),
     "model.dim=-4": ("dim", "at least 1", "-4"),
     "model.dim=0": ("dim", "at least 1"),
     "model.dim=7": ("ComplEx", "dim must be even, got 7"),
-    "model.dim=1000000000000": ("not enough memory", "model.dim"),
+    "model.dim=1000000000000": ("not enough memory: 87.31 TiB were asked for at once", "model.dim"),
+    "model.dim=4611686018427387904": ("not enough memory: a tensor of 24 x 4611686018427387904 numbers",),
     "model.dmi=8": ("unknown key 'dmi'", "legal keys: dim"),
     "model=nope": ("'nope' is no model", "distmult, complex"),
     "model=5": ("model", "got 5"),
@@ -501,6 +511,129 @@ def test_a_damaged_evaluation(falsum: Command, run: Path, name: str) -> None:
     assert outcome.code == (0 if name == "ranks.parquet" else 2)
     falsum.ok("evaluate", run)
     falsum.ok("report", run)
+
+
+# ------------------------------------------------------------------------------------------------ hostile characters
+
+# Clears the screen, turns the writing direction, breaks the line, begins a command of the second control set.
+HOSTILE = "a\x1b[2J\u202eb\x9b31mc"
+SHOWN = r"a\x1b[2J\u202eb\x9b31mc"
+
+
+def commands(text: str) -> set[str]:
+    return set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", text))
+
+
+def test_labels_do_not_command_the_terminal(falsum: Command, tmp_path: Path) -> None:
+    triples = [(f"{HOSTILE}{i}", f"r{HOSTILE}", f"{HOSTILE}{i + 1}") for i in range(30)]
+    graph = write_graph(tmp_path / f"g{HOSTILE}", train=triples[:24], valid=triples[24:27], test=triples[27:])
+    run = tmp_path / f"run{HOSTILE}"
+    asked = ["--head", f"{HOSTILE}0", "--relation", f"r{HOSTILE}"]
+    for arguments in (
+        ["graph", graph],
+        ["train", graph, *SETS, "--set", f"name={HOSTILE}", "--run", run],
+        ["evaluate", run, "--by", "relation"],
+        ["predict", run, *asked],
+        ["report", run],
+    ):
+        outcome = falsum(*arguments)
+        assert outcome.code == 0, outcome
+        assert SHOWN in outcome.out
+        assert commands(outcome.out + outcome.err) == set()
+    for arguments in (["predict", run, "--head", f"x{HOSTILE}", "--relation", "r"], ["graph", tmp_path / HOSTILE]):
+        assert commands(falsum(*arguments).error) == set()
+    assert f"{HOSTILE}0" in (run / "entities.parquet").read_bytes().decode("utf-8", "replace"), "files keep labels"
+    assert api.open_run(run).predict(head=f"{HOSTILE}0", relation=f"r{HOSTILE}")["label"].str.contains("\x1b").any()
+
+
+def test_newlines_in_labels_do_not_break_lines(falsum: Command, tmp_path: Path) -> None:
+    triples = pl.DataFrame({"head": ["a\nb", "c", "a\nb"], "relation": ["r\n"] * 3, "tail": ["c", "a\nb", "d"]})
+    triples.write_parquet(tmp_path / "g\n.parquet")
+    falsum.ok(
+        "train", tmp_path / "g\n.parquet", *SETS, "--read", "test=0", "--read", "valid=0", "--run", tmp_path / "r"
+    )
+    assert r"a\nb" in falsum.ok("predict", tmp_path / "r", "--head", "c", "--relation", "r\n")
+    assert r"run folder" in falsum.ok("train", tmp_path / "g\n.parquet", *SETS, "--run", tmp_path / "x\ny")
+    assert "no entity" in falsum("predict", tmp_path / "r", "--head", "z\nz", "--relation", "r\n").error
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "caf\udce9"])
+@pytest.mark.parametrize("place", ["name", "option", "value"])
+def test_arguments_that_no_file_can_hold(falsum: Command, argument: str, place: str) -> None:
+    arguments = {
+        "name": ["graph", argument],
+        "option": ["graph", "world", f"--{argument}"],
+        "value": ["train", "world", "--set", f"name={argument}"],
+    }[place]
+    message = falsum(*arguments).error
+    assert message.startswith(f"Argument {len(arguments)} (")
+    assert "NUL character" in message or "not UTF-8" in message
+
+
+@pytest.mark.parametrize("arguments", [[HOSTILE], ["graph", f"--{HOSTILE}"], ["graph", "a", HOSTILE]])
+def test_usage_errors_do_not_command_the_terminal(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert commands(result.output) <= {"\u202e"}, "typer leaves the direction of what was typed as it is"
+
+
+@pytest.mark.parametrize("losses", ["", " ", "ns,,sce", "ns,sce,"])
+def test_an_empty_loss_is_no_loss(falsum: Command, graph: Path, losses: str) -> None:
+    message = falsum("compare", graph, "--losses", losses).error
+    assert "--losses takes names between commas, such as ns,sce" in message
+    assert repr(losses) in message
+
+
+def test_a_terminal_without_the_letters(graph: Path, tmp_path: Path) -> None:
+    write_graph(tmp_path / "g", train=[("日本", "r", "é"), ("é", "r", "日本")])
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "falsum", "graph", tmp_path / "g"]
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ------------------------------------------------------------------------------------------------------ interruptions
+
+INTERRUPTED = """
+import os, signal, sys
+sent = []
+def interrupt(event, arguments):
+    if not sent and event == {event!r} and str(arguments[0]).endswith({what!r}):
+        sent.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+from falsum.__main__ import main
+sys.addaudithook(interrupt)
+main()
+"""
+MOMENTS = [
+    ("import", "falsum.cli.commands"),
+    ("import", "typer"),
+    ("import", "polars"),
+    ("import", "numpy"),
+    ("import", "numpy.linalg"),
+    ("import", "torch"),
+    ("import", "torch._C"),
+    ("import", "falsum.recipe.assemble"),
+    ("open", "train.tsv"),
+    ("os.rename", ".part"),
+]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("event", "what"), MOMENTS)
+def test_ctrl_c_at_any_moment_is_one_line(graph: Path, tmp_path: Path, event: str, what: str) -> None:
+    code = INTERRUPTED.format(event=event, what=what)
+    command = [sys.executable, "-c", code, "train", graph, *SETS, "--run", tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_after_the_end_changes_nothing() -> None:
+    late = "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    code = f"{late}; import sys; sys.argv[1:] = ['--version']; from falsum.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ------------------------------------------------------------------------------------------------------- full disks

@@ -26,8 +26,9 @@ import torch
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
 from falsum import api
 from falsum.__main__ import main
+from falsum.errors import Interrupted
 from falsum.files import read_json, read_tensors
-from falsum.run.run import Interrupted, Run
+from falsum.run.run import Run
 from falsum.training.loop import Diverged
 
 __all__ = ["falsum"]
@@ -35,8 +36,7 @@ __all__ = ["falsum"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 PROCESSES = multiprocessing.get_context("forkserver")
-# Optimizers of torch import torch._dynamo when the first is made: seconds, in every child.
-PROCESSES.set_forkserver_preload(["falsum.__main__", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["falsum.__main__", "falsum.cli.runs"])
 
 # Long enough to be hit, and with a checkpoint at every step, so that most kills hit a file being written.
 LONG = {"train.epochs": 24, "train.batch_size": 20, "validation.every": 4, "validation.patience": 0}

@@ -16,11 +16,11 @@ import torch
 
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
 from falsum import api
-from falsum.errors import UserError
+from falsum.errors import Interrupted, UserError
 from falsum.files import CONTENT, content_hash, read_json, read_tensors, remove_parts, whole, write_json, write_tensors
 from falsum.report import compare_table
 from falsum.run import session
-from falsum.run.run import Interrupted, Run
+from falsum.run.run import Run
 
 __all__ = ["falsum"]
 

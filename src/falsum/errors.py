@@ -11,6 +11,10 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(UserError):
+    """Training stopped on request, after a checkpoint."""
+
+
 def in_range(interval: str, **values: float | None) -> None:
     """Raises ValueError unless every value lies in an interval such as "[0, 1)" or "(0, 100]". None is no value."""
     low, high = (float(end) for end in interval[1:-1].split(","))

@@ -1,6 +1,12 @@
-"""The commands, by subject. Importing them makes `falsum.cli.console.app` whole."""
+"""The command line. `commands` says what may be typed and is light; what a command does is imported when it runs."""
 
-from falsum.cli import comparison, graphs, runs, studies, theory
-from falsum.cli.console import app, err
+from typing import TYPE_CHECKING
 
-__all__ = ["app", "comparison", "err", "graphs", "runs", "studies", "theory"]
+from falsum.deferred import deferred
+
+if TYPE_CHECKING:
+    from falsum.cli import comparison, graphs, program, runs, studies, theory
+
+__all__ = ["comparison", "graphs", "program", "runs", "studies", "theory"]
+
+__getattr__ = deferred(__name__, {name: f"{__name__}.{name}" for name in __all__})

@@ -1,44 +1,23 @@
-"""What all commands share: the application, the consoles, options, progress, and how a graph is read."""
+"""What commands share while they run: progress, and how a graph is read."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from falsum.cli import tables
 from falsum.cli.tables import metrics_line
+from falsum.cli.terminal import out, say, show
 from falsum.errors import UserError
 from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Graph, load
 from falsum.run.run import Run
 from falsum.training.loop import Record
-
-app = typer.Typer(
-    help="Complete knowledge graphs. Start with: falsum demo",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-# No emoji: a label may hold ":cat:". No width where nobody looks: a label cut in two lines could not be searched for.
-out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-
-GraphName = Annotated[str, typer.Argument(help="A graph by name (world, fb15k-237, wn18rr ...), folder or file.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-ReadOptions = Annotated[
-    list[str] | None,
-    typer.Option("--read", help="How to read the file where it is not clear: --read columns=head,relation,tail."),
-]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set model.dim=256. Repeatable.")]
 
 
 class Display:
@@ -81,12 +60,7 @@ class Display:
         steps = train.epochs * record.steps_per_epoch
         if not train.seconds or not record.step_seconds:
             return steps
-        return min(steps, max(record.step, round(record.step * train.seconds / record.step_seconds)))
-
-
-def show(*parts: RenderableType) -> None:
-    for part in parts:
-        out.print(part)
+        return round(min(steps, max(record.step, record.step * (train.seconds / record.step_seconds))))
 
 
 def train_run(run: Run, stop: Callable[[], bool] = lambda: False) -> None:
@@ -172,13 +146,13 @@ def load_graph(name: str, **options: Any) -> Graph:
             if file not in tasks:
                 tasks[file] = bar.add_task(escape(file), total=total)
                 if hidden:
-                    out.print(f"fetching {file}", markup=False)
+                    say(f"fetching {file}")
             bar.update(tasks[file], completed=done, total=total)
 
         graph = load(name, progress=progress, **options)
-    out.print(f"{graph.name}: {graph.source}", markup=False)
+    say(f"{graph.name}: {graph.source}")
     for note in graph.notes:
-        out.print(f"  note: {note}", markup=False)
+        say(f"  note: {note}")
     return graph
 
 
@@ -190,7 +164,7 @@ def finish(run: Run) -> None:
     """Train a run, what it starts from first, and evaluate it."""
     for stage in run.stages():
         if stage is not run and not stage.finished:
-            out.print(f"pre-training in {stage.folder}", markup=False)
+            say(f"pre-training in {stage.folder}")
         train_run(stage)
     if len(run.graph.splits.get("test", ())):
         result = evaluate_run(run, "test", keep=False)

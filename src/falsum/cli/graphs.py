@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
 
 from falsum import recipes
 from falsum.cli import tables
-from falsum.cli.console import ReadOptions, app, load_graph, out, read_options, show
+from falsum.cli.console import load_graph, read_options
+from falsum.cli.terminal import out, say, show
 from falsum.graph import GRAPHS, inspect, load
 
 
-@app.command()
-def graph(
-    name: Annotated[str | None, typer.Argument(help="A graph by name, folder or file; none lists the names.")] = None,
-    read: ReadOptions = None,
-) -> None:
-    """What is in a graph, and what is odd about it: duplicates, leaks between splits, entities unseen in training.
-
-    Example: falsum graph wn18rr
-    """
+def graph(name: str | None, read: Sequence[str]) -> None:
     if name is None:
         for named in GRAPHS:
-            out.print(f"{named.name:14s} {', '.join(named.aliases)}", markup=False)
+            say(f"{named.name:14s} {', '.join(named.aliases)}")
         return
     show(*tables.inspection(inspect(load_graph(name, **read_options(read)))))
 
 
-@app.command(name="recipes")
-def show_recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe to show as TOML; none lists the names.")] = None,
-    on: Annotated[str, typer.Option(help="The graph that sizes follow.")] = "world",
-) -> None:
-    """List the recipes, or show one whole.
-
-    Example: falsum recipes default --on wn18rr
-    """
+def show_recipes(name: str | None, on: str) -> None:
     if name is None:
         for each in recipes.names():
-            out.print(each, markup=False)
+            say(each)
         return
     out.print(recipes.recipe(name, load(on)).to_toml(), markup=False)

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from falsum.cli.terminal import visible
 from falsum.evaluation.metrics import Tie, metric_intervals
 from falsum.evaluation.protocol import Evaluation
 from falsum.graph import Inspection
@@ -17,12 +18,12 @@ from falsum.report.summary import evaluation_line
 
 
 def frame_table(frame: pl.DataFrame, title: str = "") -> Table:
-    """A frame as a table; labels are shown as they are."""
-    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold")
+    """A frame as a table; labels are shown as they are, but cannot command the terminal or break their line."""
+    table = Table(title=Text(visible(title)) if title else None, title_justify="left", title_style="bold")
     for name, dtype in frame.schema.items():
-        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        table.add_column(Text(visible(name)), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(visible(_cell(value))) for value in row))
     return table
 
 

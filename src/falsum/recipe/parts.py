@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import pydantic
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS
@@ -18,6 +18,7 @@ from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import NOISES, Noise
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.objectives.penalties import PENALTIES
+from falsum.recipe.numbers import Settings
 from falsum.rows.initialisers import INITIALISERS
 from falsum.training.optimizers import OPTIMIZERS
 from falsum.training.schedules import SCHEDULES
@@ -64,7 +65,7 @@ def options(family: str, name: str) -> type[BaseModel]:
         else:
             default = Field(default=described(inner, p.default), validate_default=True)
             fields[key] = (part(inner, hints[key]), default)
-    return pydantic.create_model(name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    return pydantic.create_model(name, __base__=Settings, **fields)
 
 
 @cache

@@ -9,19 +9,20 @@ from typing import Any, Literal
 
 import pydantic
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from falsum.errors import UserError
 from falsum.models import MODELS
+from falsum.recipe.numbers import Settings
 from falsum.recipe.parts import part
 from falsum.recipe.text import assign, explain_nested, without_none
 from falsum.training.job import Order
 
 
-class Section(BaseModel):
-    """A group of settings: frozen, unknown keys are errors."""
+class Section(Settings):
+    """A group of settings: frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True)
 
 
 class Init(Section):

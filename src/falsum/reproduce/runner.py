@@ -37,7 +37,7 @@ def finish(
     """Train a task (or go on, or only rank what is trained) and append it to the ledger; what it starts from first.
 
     within: the experiment of the cell, by default the one that its name begins with. graph, train, rank: how to load,
-    train and rank; a train that raises `run.Interrupted` stops everything, and nothing is lost.
+    train and rank; a train that raises `errors.Interrupted` stops everything, and nothing is lost.
 
     Raises UserError when a folder holds another run, and as training and ranking do.
     """

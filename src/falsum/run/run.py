@@ -23,12 +23,11 @@ from falsum.run.contents import Environment
 from falsum.run.evaluations import Kept
 from falsum.run.fixed import fixed
 from falsum.run.pretraining import start_of, write_start
-from falsum.run.session import Interrupted
 from falsum.scan.scoring import Scoring
 from falsum.training.job import Job
 from falsum.training.loop import Record
 
-__all__ = ["Interrupted", "Run"]
+__all__ = ["Run"]
 
 
 class Run:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from falsum.errors import UserError
+from falsum.errors import Interrupted, UserError
 from falsum.files import alone, checked, read_tensors, remove_parts, write_tensors
 from falsum.graph.graph import Graph
 from falsum.recipe.assemble import assemble
@@ -27,10 +27,6 @@ from falsum.training.job import Job
 from falsum.training.loop import Position, Record, Trainer
 
 ROW_WISE = "the list of tables updated by rows (see noise, penalty, optimizer.lazy)"
-
-
-class Interrupted(UserError):
-    """Training stopped on request."""
 
 
 def train(
