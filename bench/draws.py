@@ -17,7 +17,7 @@ import torch
 from machine import report
 from torch import Tensor
 
-from falsum.models.base import dot
+from falsum.kernels.compare import DOT
 from falsum.rows.table import Table
 from falsum.scan.gathered import gathered_scores
 from falsum.scan.picked import pays, picked_scores
@@ -40,32 +40,27 @@ def main() -> None:
     arguments = parser.parse_args()
     for num_entities, width in ((14541, 256), (40943, 128)):
         table = Table(num_entities, width)
-        torch.nn.init.normal_(table.weight)
+        torch.nn.init.normal_(table.values)
         query = torch.randn(arguments.queries, width, requires_grad=True)
         for dtype, num in itertools.product((torch.bfloat16, torch.float32), (32, 64, 128, 256, 512, 1024)):
             report(**measure(table, query, num, dtype, arguments.rounds))
 
 
 def measure(table: Table, query: Tensor, num: int, dtype: torch.dtype, rounds: int) -> dict[str, Any]:
-    weight = table.weight
-    ids = torch.randint(len(weight), (len(query), num))
-
-    def rounded(q: Tensor, rows: Tensor) -> Tensor:
-        return dot(q.to(dtype), rows.to(dtype)).to(q.dtype)
-
-    gathered = seconds(lambda: gathered_scores(rounded, query, table, ids, 0.0, 1), rounds)
-    picked = seconds(lambda: picked_scores(query, weight, ids, 0.0, 1, dtype), rounds)
+    ids = torch.randint(table.num, (len(query), num))
+    gathered = seconds(lambda: gathered_scores(DOT, query, table, ids, 0.0, 1, dtype), rounds)
+    picked = seconds(lambda: picked_scores(query, table, ids, 0.0, 1, dtype), rounds)
     return {
         "bench": "draws",
-        "entities": len(weight),
-        "width": weight.shape[1],
+        "entities": table.num,
+        "width": table.width,
         "queries": len(query),
         "draws": num,
         "dtype": str(dtype),
         "gathered_seconds": round(gathered, 5),
         "picked_seconds": round(picked, 5),
         "ratio": round(gathered / picked, 2),
-        "taken": "picked" if pays(len(weight), num, dtype) else "gathered",
+        "taken": "picked" if pays(table.num, num, dtype) else "gathered",
     }
 
 

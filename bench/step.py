@@ -47,7 +47,6 @@ def step(shared: str, arguments: argparse.Namespace) -> None:
     for _ in range(arguments.steps + 2):
         start = time.perf_counter()
         trainer.step()
-        trainer.position.step += 1
         seconds.append(time.perf_counter() - start)
     report(
         bench="step",

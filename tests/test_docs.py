@@ -22,7 +22,7 @@ from markdown_it import MarkdownIt
 
 from command import Command, falsum
 from falsum import api
-from falsum.cli import app
+from falsum.cli.commands import app
 from falsum.recipe.parts import FAMILIES
 from falsum.recipe.text import parse_setting
 
@@ -33,7 +33,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Blocks that are read and not run: how they begin, and why.
 READ_ONLY = {
-    "class SoftmaxCrossEntropy(Objective):": "an excerpt of the library, without its imports",
+    "class LogSumExp(Summary):": "an excerpt of the library, without its imports",
 }
 # Commands that are parsed, down to their settings, and not run.
 TOO_LONG = {

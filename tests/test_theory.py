@@ -128,7 +128,7 @@ def test_t2_the_form_that_covers_answers_that_never_occur() -> None:
 @pytest.mark.parametrize("objective", [NegativeSampling(), SoftmaxCrossEntropy()])
 def test_t2_t8_answers_that_never_occur_fall_for_ever(objective: Objective) -> None:
     """Their share goes to 0: negative sampling and softmax like 1 / t under plain gradient descent."""
-    task = problem(graph_of(torch.tensor([[6, 3, 1, 0]])), objective, Expected(4.0) if objective.rows else All())
+    task = problem(graph_of(torch.tensor([[6, 3, 1, 0]])), objective, Expected(4.0))
     shares = []
     for steps in (100, 100, 200):
         descend(task, steps, lambda step: 4.0)
@@ -277,7 +277,7 @@ def test_the_partner_of_self_adversarial_sampling(alpha: float) -> None:
 
 def test_annealed_smoothing_ends_where_constant_smoothing_does() -> None:
     objective = SoftmaxCrossEntropy(label_smoothing=0.3, anneal_epochs=10.0)
-    ends = [solve(problem(GRAPH, objective.at(epoch), All())).softmax(-1) for epoch in (0, 5, 10)]
+    ends = [solve(problem(GRAPH, objective.at(epoch, {}), All())).softmax(-1) for epoch in (0, 5, 10)]
     for end, amount in zip(ends, (0.0, 0.15, 0.3), strict=True):
         close(end, distributions.smoothed_others(P, amount), 1e-10)
 
@@ -442,11 +442,11 @@ def test_t16_a_constant_factor_does_not_move_adaptive_steps(name: str, factor: f
         task = problem(GRAPH, NegativeSampling(), Expected(4.0))
         weight = task.scoring.relations.weight
         optimizer = OPTIMIZERS[name](lr=0.1, **({} if name == "sgd" else {"eps": 1e-20}))
-        updater = Updater(optimizer, {"relations": weight}, frozenset())
+        updater = Updater(optimizer, {"relations": weight})
         for _ in range(20):
             weight.grad = None
             (factor * (task.values() * task.query.weight).sum()).backward()
-            updater.step(1.0, {})
+            updater.step()
         return task.scores.clone()
 
     close(path(factor, name), path(1.0, name), 1e-9)
@@ -467,8 +467,8 @@ def test_t16_the_offset_moves_no_ranking_no_softmax_and_no_self_adversarial_weig
             values.append(task.values().detach())
         close(values[0], values[1], 1e-12)
     adversarial = SelfAdversarial(1.0)
-    first, moved = (adversarial.fold(scores + move, scores[:, 0]) for move in (0.0, 9.0))
-    with_offset = SelfAdversarial(1.0, offset=9.0).fold(scores, scores[:, 0])
+    first, moved = (adversarial.summary.fold(scores + move, scores[:, 0]) for move in (0.0, 9.0))
+    with_offset = SelfAdversarial(1.0, offset=9.0).summary.fold(scores, scores[:, 0])
     close(moved[2] / moved[1], with_offset[2] / with_offset[1], 1e-12)
     close(first[1], moved[1], 1e-12)
 

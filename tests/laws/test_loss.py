@@ -314,7 +314,7 @@ def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> No
         query = questions(GRAPH, Side.TAIL, worlds.grouped(built))
         candidates = worlds.draw(noise, GRAPH, query, 1)
         if isinstance(candidates.ids, range):
-            if built.rows == "either":
+            if built.grouping == "free":
                 query = questions(GRAPH, Side.TAIL, False)
             targets = Pairs(query.row, query.target)
             drop = candidates.drop or Pairs(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))

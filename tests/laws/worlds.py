@@ -215,7 +215,7 @@ def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> 
 
 def grouped(objective: Objective) -> bool:
     """Whether one row per distinct query is part of the objective's definition."""
-    return objective.rows == "grouped"
+    return objective.grouping == "always"
 
 
 def live(g: Graph, model: str = "distmult") -> Live:

@@ -40,12 +40,12 @@ class Learned:
 class Objective(ABC):
     """A loss: `finish` makes it of the scores of the known answers and of a summary of their rivals.
 
-    rows: what a row of the batch may be. "either": the summed loss of k targets that share a query follows from one
-    state, so grouping equal queries changes the cost and not the loss; "single": one row per triple; "grouped": one row
-    per distinct query is part of the definition.
+    grouping: whether equal queries may share a row of the batch. "free": the summed loss of k targets that share a
+    query follows from one state, so sharing changes the cost and not the loss; "never": a query is held against one
+    target; "always": one row per distinct query is part of the definition.
     """
 
-    rows: ClassVar[Literal["either", "single", "grouped"]]
+    grouping: ClassVar[Literal["free", "never", "always"]]
 
     @property
     @abstractmethod

@@ -25,7 +25,7 @@ class NegativeSampling(Objective):
     offset: float = 0.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    rows: ClassVar = "either"
+    grouping: ClassVar = "free"
 
     def __post_init__(self) -> None:
         in_range("[-1e6, 1e6]", offset=self.offset)
@@ -54,7 +54,7 @@ class SelfAdversarial(Objective):
     inverse_temperature: float = 1.0
     offset: float = 0.0
 
-    rows: ClassVar = "single"
+    grouping: ClassVar = "never"
 
     def __post_init__(self) -> None:
         in_range("[0, 1e6]", inverse_temperature=self.inverse_temperature)
@@ -80,7 +80,7 @@ class BinaryCrossEntropy(Objective):
     label_smoothing: float = 0.0
     offset: float = 0.0
 
-    rows: ClassVar = "grouped"
+    grouping: ClassVar = "always"
 
     def __post_init__(self) -> None:
         in_range("[0, 1)", label_smoothing=self.label_smoothing)

@@ -19,7 +19,7 @@ class MarginRanking(Objective):
     margin: float = 1.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    rows: ClassVar = "single"
+    grouping: ClassVar = "never"
 
     def __post_init__(self) -> None:
         in_range("[-1e6, 1e6]", margin=self.margin)
@@ -39,7 +39,7 @@ class SoftMargin(Objective):
     margin: float = 0.0
     reduction: Literal["sum", "mean"] = "sum"
 
-    rows: ClassVar = "single"
+    grouping: ClassVar = "never"
 
     def __post_init__(self) -> None:
         in_range("[-1e6, 1e6]", margin=self.margin)

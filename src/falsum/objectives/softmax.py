@@ -45,7 +45,7 @@ class SoftmaxCrossEntropy(Objective):
     temperature: float = 1.0
     anneal_epochs: float = 0.0
 
-    rows: ClassVar = "either"
+    grouping: ClassVar = "free"
 
     def __post_init__(self) -> None:
         in_range("[0, 1)", label_smoothing=self.label_smoothing)
@@ -88,7 +88,7 @@ class InfoNCE(Objective):
     temperature: float = 0.05
     temperature_lr: float = 0.0
 
-    rows: ClassVar = "either"
+    grouping: ClassVar = "free"
 
     def __post_init__(self) -> None:
         if not isinstance(self.temperature, Tensor):  # a learned one, see `at`

@@ -15,8 +15,8 @@ def share_rows(terms: Sequence[Term], noise: Noise, *, wanted: bool) -> bool:
 
     Terms that need a row per target, by their objective or a mutation, make it of the shared one.
     """
-    forms = {term.objective.rows for term in terms if term.mutation is None}
-    return "grouped" in forms or (wanted and noise.groups and "either" in forms)
+    forms = {term.objective.grouping for term in terms if term.mutation is None}
+    return "always" in forms or (wanted and noise.groups and "free" in forms)
 
 
 def row_wise(optimizer: Optimizer, noise: Noise, penalties: Sequence[Penalty]) -> bool:

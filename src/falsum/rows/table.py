@@ -69,8 +69,8 @@ class Table(Rows, nn.Module):
         """(num, width) without gradient, to read; what writes here changes the table."""
         return self.weight.detach()
 
-    def whole(self) -> Tensor:
-        """(num, width), differentiable. Its gradient is as large as the table."""
+    def whole(self) -> nn.Parameter:
+        """(num, width), differentiable, and what an optimizer updates. Its gradient is as large as the table."""
         return self.weight
 
     def of(self, ids: Tensor) -> Tensor:

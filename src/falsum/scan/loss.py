@@ -32,10 +32,10 @@ def loss(
 
     mutation: changes each candidate against each target. asked: of `scorer.ask` for this batch, where it was asked
     already. Queries that share a row are given a row per target where the loss needs one: a mutation mixes with one
-    target, and objectives of "single" rows hold candidates against one.
+    target, and objectives that never group hold candidates against one.
     """
     asked = asked or scorer.ask(query, candidates, seed)
-    if not query.single and (mutation is not None or objective.rows == "single"):
+    if not query.single and (mutation is not None or objective.grouping == "never"):
         asked, query, candidates = _singly(asked, query, candidates)
     positive = pair_scores(asked.compare, asked.vector.index_select(0, query.row), asked.target, asked.dtype)
     # Over all entities, nobody's target is counted: `finish` knows of targets what nobody else does.

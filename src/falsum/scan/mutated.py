@@ -1,4 +1,4 @@
-"""Scores of mixed rows, from coefficients where the compare is linear."""
+"""Scores of mixed rows, from coefficients of linear compares."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Scoring(Scorer):
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that is trained, by name."""
         own = {f"model.{name}": p for name, p in self.model.named_parameters()}
-        return {"entities": self.entities.weight, "relations": self.relations.weight, **own}
+        return {"entities": self.entities.whole(), "relations": self.relations.whole(), **own}
 
     def tensors(self) -> dict[str, Tensor]:
         own = {name: p.detach() for name, p in self.parameters().items()}

@@ -88,7 +88,7 @@ def problem(graph: Graph, objective: Objective, noise: Noise | Draw, weighting: 
     """
     if graph.num_relations != 1:
         raise UserError("The tabular trainer takes graphs with one relation.")
-    if objective.rows == "grouped":
+    if objective.grouping == "always":
         raise UserError(f"{type(objective).__name__} is defined on grouped queries; the tabular trainer asks singly.")
     size = graph.num_entities
     entities, relations, model = Table(size, size), Table(1, size * size), RESCAL(size)

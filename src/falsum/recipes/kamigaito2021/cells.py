@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from falsum.recipe.settings import Recipe, read
-from falsum.recipes.kamigaito2021.settings import FB, SETTINGS, STOPS, WN, Kind, Penalty, Settings, Stop
+from falsum.recipes.kamigaito2021.settings import FB, SETTINGS, STOPS, WN, Kind, LpWeights, Settings, Stop
 
 GRAPHS = (FB, WN)
 MODELS = ("tucker", "rescal", "complex", "distmult", "transe", "rotate")
@@ -114,7 +114,7 @@ def _noise(loss: str, settings: Settings) -> dict[str, Any]:
     return {"name": "frequency-weighted" if loss == "ns-freq" else "uniform", "num": tails, "num_head": heads}
 
 
-def _penalty(loss: str, penalty: Penalty | None) -> list[dict[str, Any]]:
+def _penalty(loss: str, penalty: LpWeights | None) -> list[dict[str, Any]]:
     """See the package's docstring: once per triple becomes once per side, and half a loss becomes twice a penalty."""
     if penalty is None or max(penalty.entity, penalty.relation) < SMALLEST:
         return []

@@ -12,7 +12,7 @@ Kind = Literal["logistic", "softmax"]
 
 
 @dataclass(frozen=True)
-class Penalty:
+class LpWeights:
     """An lp penalty as LibKGE counts it. weighted: on the rows of a batch, else on the whole tables."""
 
     p: int
@@ -37,7 +37,7 @@ class Settings:
     plateau: tuple[int, float] | None
     inverses: bool = False
     dropout: tuple[float, float] = (0.0, 0.0)
-    penalty: Penalty | None = None
+    penalty: LpWeights | None = None
     draws: tuple[int, int] | None = None
     offset: float = 0.0
     inverse_temperature: float = 1.0
@@ -65,7 +65,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (5, 1e-4),
         inverses=True,
         dropout=(0.346598208, 0.0),
-        penalty=Penalty(3, True, 1.21664939e-12, 4.79694729e-14),
+        penalty=LpWeights(3, True, 1.21664939e-12, 4.79694729e-14),
         draws=(155, 22),
         offset=1.0,
     ),
@@ -93,7 +93,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         ("adam", 0.0024573814),
         512,
         (9, 1e-4),
-        penalty=Penalty(3, True, 1.08584236e-05, 6.55217799e-06),
+        penalty=LpWeights(3, True, 1.08584236e-05, 6.55217799e-06),
     ),
     (FB, "complex", "logistic"): Settings(
         256,
@@ -103,7 +103,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (4, 1e-4),
         inverses=True,
         dropout=(0.182161808, 0.04366219),
-        penalty=Penalty(2, True, 6.34e-09, 9.08e-18),
+        penalty=LpWeights(2, True, 6.34e-09, 9.08e-18),
         draws=(48, 1),
         offset=1.0,
     ),
@@ -114,7 +114,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         512,
         (7, 1e-4),
         dropout=(0.047619581, 0.0),
-        penalty=Penalty(2, False, 1.48e-18, 0.0),
+        penalty=LpWeights(2, False, 1.48e-18, 0.0),
     ),
     (WN, "complex", "logistic"): Settings(
         128,
@@ -124,7 +124,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (7, 1e-4),
         inverses=True,
         dropout=(0.046551704, 0.082643807),
-        penalty=Penalty(2, False, 8.9e-20, 0.000747368),
+        penalty=LpWeights(2, False, 8.9e-20, 0.000747368),
         draws=(6, 6),
         offset=1.0,
     ),
@@ -135,7 +135,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         512,
         (5, 1e-4),
         dropout=(0.359274914, 0.311228383),
-        penalty=Penalty(2, True, 4.523e-06, 4.19e-10),
+        penalty=LpWeights(2, True, 4.523e-06, 4.19e-10),
     ),
     (FB, "distmult", "logistic"): Settings(
         256,
@@ -145,7 +145,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (9, 1e-4),
         inverses=True,
         dropout=(0.455297649, 0.360204339),
-        penalty=Penalty(3, True, 1.55e-10, 3.93e-15),
+        penalty=LpWeights(3, True, 1.55e-10, 3.93e-15),
         draws=(367, 557),
         offset=1.0,
     ),
@@ -177,7 +177,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (7, 1e-4),
         inverses=True,
         dropout=(0.047619581, 0.443125665),
-        penalty=Penalty(2, False, 1.44e-18, 1.44e-18),
+        penalty=LpWeights(2, False, 1.44e-18, 1.44e-18),
     ),
     (FB, "transe", "logistic"): Settings(
         1000, ("xavier_uniform", 1.0), ("adam", 5e-05), 1024, (5, 1e-4), draws=(256, 256), offset=9.0
@@ -203,7 +203,7 @@ SETTINGS: dict[tuple[str, str, Kind], Settings] = {
         (5, 1e-4),
         inverses=True,
         dropout=(0.251920493, 0.0),
-        penalty=Penalty(2, False, 2.12992936e-07, 8.99203405e-13),
+        penalty=LpWeights(2, False, 2.12992936e-07, 8.99203405e-13),
         smoothing=0.01,
     ),
     (FB, "rotate", "logistic"): Settings(
