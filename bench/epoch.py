@@ -1,6 +1,7 @@
-"""Seconds of one epoch of 1-vs-all ComplEx, 256 reals, softmax over all entities.
+"""Seconds of one epoch of 1-vs-all ComplEx, 256 reals, softmax over all entities, or over a draw that a step shares.
 
     python bench/epoch.py wn18rr fb15k-237
+    python bench/epoch.py wn18rr fb15k-237 --draws 2048
 
 With grouped queries, `--rows` counts distinct (anchor, relation) rows per step, both sides together, so that a step
 does the same work as a batch of that size in a library that trains on grouped rows.
@@ -21,11 +22,12 @@ from falsum.recipe.settings import read
 from falsum.training.loop import Trainer
 
 
-def epoch(name: str, rows: int, dim: int, precision: str, grouped: bool, repeats: int) -> None:
+def epoch(name: str, rows: int, dim: int, precision: str, grouped: bool, repeats: int, draws: int) -> None:
     graph = falsum.load(name)
     settings = {
         "model": {"name": "complex", "dim": dim},
         "optimizer": {"name": "adagrad", "lr": 0.1},
+        "noise": {"name": "uniform", "num": draws, "shared": "batch"} if draws else {"name": "all"},
         "train": {"inverses": True, "grouped": grouped, "precision": precision, "batch_size": 1},
     }
     triples = len(graph.splits["train"])
@@ -48,6 +50,7 @@ def epoch(name: str, rows: int, dim: int, precision: str, grouped: bool, repeats
         dim=dim,
         precision=precision,
         grouped=grouped,
+        draws=draws or "all",
         rows_per_epoch=distinct,
         steps=trainer.steps_per_epoch,
         seconds=round(statistics.median(seconds), 3),
@@ -62,7 +65,16 @@ if __name__ == "__main__":
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--ungrouped", action="store_true")
+    parser.add_argument("--draws", type=int, default=0, help="entities drawn for each step; 0: all of them")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     for graph in arguments.graphs:
-        epoch(graph, arguments.rows, arguments.dim, arguments.precision, not arguments.ungrouped, arguments.repeats)
+        epoch(
+            graph,
+            arguments.rows,
+            arguments.dim,
+            arguments.precision,
+            not arguments.ungrouped,
+            arguments.repeats,
+            arguments.draws,
+        )

@@ -65,11 +65,21 @@ class _Compared(torch.autograd.Function):
         return by_query, by_rows, None
 
 
+def _pairs(query: Tensor, rows: Tensor) -> bool:
+    """Many products of one pair each: no matrices to multiply. In bf16 that would round every product."""
+    return query.shape[-2] == rows.shape[-2] == 1 and query.dtype is not torch.bfloat16
+
+
 def _inner_products(query: Tensor, rows: Tensor) -> Tensor:
-    # Many products of one pair each: no matrices to multiply. In bf16 that would round every product.
-    if query.shape[-2] == rows.shape[-2] == 1 and query.dtype is not torch.bfloat16:
-        return (query * rows).sum(-1, keepdim=True)
-    return query @ rows.mT
+    return (query * rows).sum(-1, keepdim=True) if _pairs(query, rows) else query @ rows.mT
 
 
-DOT = Compare("dot", _inner_products, linear=True, products=True)
+def _inner_by_query(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    return grad * rows if _pairs(query, rows) else grad @ rows
+
+
+def _inner_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    return grad * query if _pairs(query, rows) else (query.mT @ grad).mT
+
+
+DOT = Compare("dot", _inner_products, linear=True, products=True, by_query=_inner_by_query, by_rows=_inner_by_rows)

@@ -52,15 +52,18 @@ class Scores(Summary):
 
 @dataclass(frozen=True)
 class LogSumExp(Summary):
-    """(log-sum-exp, sum, count) of scores / temperature. sums: False leaves the sum 0."""
+    """(log-sum-exp, sum, count) of scores / temperature. sums: False leaves sum and count 0, which few losses read."""
 
     temperature: float | Tensor = 1.0
     sums: bool = False
 
     def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
         scores = scores / self.temperature
-        total = counted(scores.masked_fill(scores == -torch.inf, 0), weight) if self.sums else scores[:, 0] * 0
-        return torch.logsumexp(scores if weight is None else scores + weight.log(), -1), total, kept(scores, weight)
+        logsumexp = torch.logsumexp(scores if weight is None else scores + weight.log(), -1)
+        if not self.sums:
+            nothing = scores.new_zeros(len(scores))
+            return logsumexp, nothing, nothing
+        return logsumexp, counted(scores.masked_fill(scores == -torch.inf, 0), weight), kept(scores, weight)
 
     def merge(self, a: State, b: State) -> State:
         return torch.logaddexp(a[0], b[0]), a[1] + b[1], a[2] + b[2]

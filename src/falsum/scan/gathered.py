@@ -32,20 +32,23 @@ class _Gathered(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> Tensor:
         ctx.table, ctx.compare, ctx.rate, ctx.seed, ctx.dtype = table, compare, rate, seed, dtype
-        parts = []
-        for chunk, own in zip(*_turns(query, ids, table), strict=True):
+        parts, kept = [], []
+        chunks, owns = _turns(query, ids, table)
+        for chunk, own in zip(chunks, owns, strict=True):
             if _fuses(compare, chunk, rate):
                 assert compare.own_score is not None
                 parts.append(compare.own_score(chunk, table.values, own))
             else:
-                parts.append(compare.scores(chunk, dropout(table.values[own], own, rate, seed), dtype))
-        scores = torch.cat(parts)
-        ctx.save_for_backward(query, ids, scores)
+                rows = dropout(table.read(own), own, rate, seed).to(dtype if compare.linear else query.dtype)
+                parts.append(compare.scores(chunk, rows, dtype))
+                kept = [rows] if len(chunks) == 1 else []  # what one turn gathers may stay
+        scores = parts[0] if len(parts) == 1 else torch.cat(parts)
+        ctx.save_for_backward(query, ids, scores, *kept)
         return scores
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, ids, scores = ctx.saved_tensors
+        query, ids, scores, *kept = ctx.saved_tensors
         table, compare = ctx.table, ctx.compare
         query_grads = []
         chunks, owns = _turns(query, ids, table)
@@ -54,16 +57,28 @@ class _Gathered(torch.autograd.Function):
             if _fuses(compare, chunk, ctx.rate):
                 by_rows = compare.own_by_rows(grad, score, chunk, table.values, own)
                 by_query = -by_rows.sum(-2, keepdim=True)  # what moves the rows one way moves their query the other
+            elif compare.by_rows is None:
+                by_query, by_rows = _derive(ctx, chunk, table.read(own), own, grad)
             else:
-                by_query, by_rows = _derive(ctx, chunk, table.values[own], own, grad)
+                rows = kept[0] if kept else dropout(table.read(own), own, ctx.rate, ctx.seed)
+                by_query, by_rows = _written_out(ctx, chunk, rows, score, grad)
+                by_rows = dropout(by_rows, own, ctx.rate, ctx.seed)
             query_grads.append(by_query)
             table.add(own, by_rows)
-        return torch.cat(query_grads), *[None] * 6
+        return query_grads[0] if len(query_grads) == 1 else torch.cat(query_grads), *[None] * 6
 
 
 def _fuses(compare: Compare, query: Tensor, rate: float) -> bool:
     """Whether the gather belongs inside the loop: each query has its own rows, and nothing masks them."""
     return compare.translates and compare.own_by_rows is not None and not rate and query.shape[1] == 1
+
+
+def _written_out(ctx: Any, query: Tensor, rows: Tensor, score: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the scores by query and masked rows, from the compare's own formulas, rounded as the scores are."""
+    compare, wide = ctx.compare, query.dtype
+    if compare.linear:
+        grad, query, rows = (x.to(ctx.dtype) for x in (grad, query, rows))
+    return tuple(by(grad, score, query, rows).to(wide) for by in (compare.by_query, compare.by_rows))
 
 
 def _derive(ctx: Any, query: Tensor, rows: Tensor, ids: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
@@ -88,6 +103,7 @@ def gathered_scores(
     """
     b, c = len(query), len(ids)
     share = -(-b // c)
-    blocks = torch.nn.functional.pad(query, (0, 0, 0, c * share - b)).view(c, share, -1)
+    filled = torch.nn.functional.pad(query, (0, 0, 0, c * share - b)) if c * share > b else query
+    blocks = filled.view(c, share, -1)
     scores = _Gathered.apply(blocks, table, ids, compare, rate, seed, dtype)
     return scores.reshape(c * share, -1)[:b]

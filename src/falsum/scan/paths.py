@@ -98,10 +98,12 @@ def _softmax_state(scan: Scan) -> State:
     logsumexp, total = dot_softmax(
         scaled, asked.rows, scan.drop, asked.rate, asked.seed, asked.dtype, sums_scores=summary.sums
     )
-    dropped = torch.bincount(scan.drop.row, minlength=len(total))
-    if summary.sums:  # of every entity; the dropped ones are the targets, whose scores are known
-        total = total.index_add(0, scan.drop.row, -scan.positive / summary.temperature)
-    return logsumexp, total, (asked.rows.num - dropped).to(total.dtype)
+    if not summary.sums:
+        return logsumexp, total, total
+    # The sum is of every entity; the dropped ones are the targets, whose scores are known.
+    total = total.index_add(0, scan.drop.row, -scan.positive / summary.temperature)
+    count = asked.rows.num - torch.bincount(scan.drop.row, minlength=len(total))
+    return logsumexp, total, count.to(total.dtype)
 
 
 def _softmax_pays(scan: Scan) -> bool:

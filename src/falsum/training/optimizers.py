@@ -142,11 +142,11 @@ class Updater:
             ids, grad = table.take()
             if len(ids) == 0:
                 continue
-            rows, own = table.values[ids], tuple(slot[ids] for slot in slots)
+            rows, own = table.read(ids), tuple(slot.index_select(0, ids) for slot in slots)
             self.settings.update(rows, grad, own, self.settings.lr * scale, self.steps)
             table.put(ids, rows)
             for slot, part in zip(slots, own, strict=True):
-                slot[ids] = part
+                slot.index_copy_(0, ids, part)
         if self.torch is not None:
             for group in self.torch.param_groups:
                 group["lr"] = self.settings.lr * scale
