@@ -1,6 +1,7 @@
 """Kill a training run with SIGKILL at random moments, resume it each time, and compare with an undisturbed run.
 
     python bench/kill.py --kills 20
+    python bench/kill.py --kills 20 --set noise=nscaching --set objective=infonce --set objective.temperature_lr=0.01
 
 Every kill is also followed by a check that each file of the run folder is readable or not yet there.
 """
@@ -30,7 +31,12 @@ FALSUM = [sys.executable, "-m", "falsum"]
 def command(folder: Path, arguments: argparse.Namespace) -> list[str]:
     if (folder / "recipe.toml").exists():
         return [*FALSUM, "resume", str(folder)]
-    settings = [f"train.epochs={arguments.epochs}", "checkpoint_minutes=0.01", "validation.every=2"]
+    settings = [
+        f"train.epochs={arguments.epochs}",
+        "checkpoint_minutes=0.01",
+        "validation.every=2",
+        *arguments.settings,
+    ]
     sets = [part for setting in settings for part in ("--set", setting)]
     return [*FALSUM, "train", arguments.graph, "--recipe", arguments.recipe, *sets, "--run", str(folder)]
 
@@ -61,6 +67,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="settings of the recipe")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -88,6 +95,7 @@ def main() -> None:
             bench="kill",
             graph=arguments.graph,
             recipe=arguments.recipe,
+            settings=arguments.settings,
             kills=kills,
             finished_runs=finished + 1,
             unreadable=bad,

@@ -29,6 +29,7 @@ from falsum.comparison.study import FACTORS
 from falsum.errors import UserError
 from falsum.evaluation.metrics import metrics
 from falsum.evaluation.protocol import PROTOCOLS
+from falsum.files import read_tensors
 from falsum.graph import Graph
 from falsum.reproduce import EXPERIMENTS
 
@@ -450,3 +451,23 @@ def test_threads_of_the_caller_are_given_back(graph: Path, tmp_path: Path) -> No
     during = {torch.get_num_threads() for _ in run.train()}
     assert during == {before + 1}
     assert torch.get_num_threads() == before
+
+
+def test_what_a_loss_learns_is_told_with_every_validation(falsum: Command, tmp_path: Path) -> None:
+    learns = ("--set", "objective=infonce", "--set", "objective.temperature_lr=0.1")
+    caches = (
+        "--set",
+        "noise=nscaching",
+        "--set",
+        "noise.num=4",
+        "--set",
+        "train.epochs=2",
+        "--set",
+        "validation.every=1",
+    )
+    told = falsum.ok("train", "world", *learns, *caches, "--set", "model.dim=8", "--run", tmp_path / "run")
+    seen = [float(text) for text in re.findall(r"temperature\s+(\S+)", told)]
+    assert len(seen) == 2
+    assert 0 < seen[1] != seen[0] != 0.05
+    names = read_tensors(tmp_path / "run" / "model.safetensors")[0]
+    assert set(names) == {"entities", "relations"}

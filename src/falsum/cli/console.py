@@ -45,7 +45,8 @@ class Display:
         self.progress.update(self.task, completed=record.step, total=total, info=info)
         if record.metrics:
             star = " *" if record.best else ""
-            where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}"
+            own = "".join(f"  {name} {value:.4g}" for name, value in record.learned.items())
+            where = f"epoch {record.epoch:4d}  {record.seconds:7.1f} s  loss {record.loss:.4f}{own}"
             out.print(f"{where}  {metrics_line(record.metrics)}{star}")
         elif record.done:
             out.print(f"done after {record.seconds:.1f} s: {record.done}")

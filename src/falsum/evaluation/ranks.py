@@ -20,9 +20,10 @@ from falsum.scan.scoring import Asked, Scoring, block_size, scores_of
 
 # Bytes of one block of (queries x entities) fp32 scores.
 BUDGET = 1 << 27
-# Queries for which it pays to read the table once more. Fewer fit against all entities of a large graph: then entities
-# come in blocks, twice, first for the answers' scores and then for the counts.
-QUERIES = 256
+# With fewer queries than the first, reading the table costs more than its products. Where no more fit against all
+# entities at a time, as many as the second are held against blocks of them, twice: first for the answers' scores, then
+# for the counts.
+FEW, MANY = 32, 256
 # Matrix products treat the last columns of a ragged matrix by other code, which rounds in another order: identical
 # entities there would score differently. Blocks are padded to a multiple of this many rows.
 TILE = 64
@@ -87,7 +88,8 @@ def rank(
         query = graph.queries(triples, side, grouped=True).to(device)
         blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.no_grad():
-            for rows in torch.arange(len(query), device=device).split(max(QUERIES, budget // (4 * graph.num_entities))):
+            fitting = budget // (4 * graph.num_entities)
+            for rows in torch.arange(len(query), device=device).split(fitting if fitting >= FEW else MANY):
                 counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance, budget)
                 blocks.append(counts)
                 done += len(counts[0])

@@ -12,13 +12,14 @@ from falsum.recipe.settings import Recipe
 def fixed(recipe: Recipe, graph_sha256: str) -> dict[str, Any]:
     """Dotted key -> value, as JSON gives it back. Every file of weights or numbers holds it, and is held to it.
 
-    What is learned: model, loss, noise, weights of triples, inverse relations, and what the start and every draw are
-    made from. How fast and how long it is learned may change while a run lives: options of the optimizer, schedule,
-    penalties, dropout, validation, epochs.
+    What is learned: model, every term of the loss, noise, weights of triples, inverse relations, and what the start
+    and every draw are made from. How fast and how long it is learned may change while a run lives: options of the
+    optimizer, schedule, penalties, dropout, validation, epochs.
     """
-    train = {key: getattr(recipe.train, key) for key in ("batch_size", "inverses", "seed")}
-    parts = {key: getattr(recipe, key) for key in ("model", "objective", "noise", "weighting")}
-    kept = {"graph": graph_sha256, **parts, "init": recipe.init.model_dump()}
+    train = {key: getattr(recipe.train, key) for key in ("batch_size", "inverses", "order", "seed")}
+    parts = {key: getattr(recipe, key) for key in ("model", "objective", "noise", "weighting", "mutation")}
+    terms = {str(place): term.model_dump() for place, term in enumerate(recipe.terms)}
+    kept = {"graph": graph_sha256, **parts, "terms": terms, "init": recipe.init.model_dump()}
     kept |= {"optimizer": {"name": recipe.optimizer["name"]}, "train": train}
     return dict(json.loads(json.dumps(_flat(kept))))
 

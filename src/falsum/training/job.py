@@ -23,14 +23,14 @@ Order = Literal["apart", "together"]
 class Validation:
     """When to validate, on what, and when to stop: see `falsum.recipe.settings.Validate`."""
 
-    every: int = 5
-    times: int = 0
-    queries: int = 0
-    metric: str = "mrr"
-    patience: int = 10
-    filter_test: bool = False
-    floor: float = 0.0
-    floor_epochs: int = 50
+    every: int
+    times: int
+    queries: int
+    metric: str
+    patience: int
+    filter_test: bool
+    floor: float
+    floor_epochs: int
 
     @property
     def filter_splits(self) -> tuple[str, ...]:
