@@ -58,7 +58,7 @@ class LogSumExp(Summary):
     sums: bool = False
 
     def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
-        scores = scores / self.temperature
+        scores = tempered(scores, self.temperature)
         logsumexp = torch.logsumexp(scores if weight is None else scores + weight.log(), -1)
         if not self.sums:
             nothing = scores.new_zeros(len(scores))
@@ -132,6 +132,11 @@ class SoftHingeSum(Sums):
 
     def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
         return counted(softplus(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
+
+
+def tempered(scores: Tensor, temperature: float | Tensor) -> Tensor:
+    """scores / temperature, without a pass over them where it is 1."""
+    return scores if isinstance(temperature, float) and temperature == 1 else scores / temperature
 
 
 def counted(values: Tensor, weight: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from falsum.graph.graph import Pairs
 from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.dropout import dropout
 from falsum.mutations.base import Mutation
-from falsum.objectives.summaries import LogSumExp, Scores, State, Summary
+from falsum.objectives.summaries import LogSumExp, Scores, State, Summary, tempered
 from falsum.rows.table import Table
 from falsum.scan.dot_softmax import dot_softmax
 from falsum.scan.gathered import gathered_scores
@@ -94,7 +94,7 @@ def _softmax_state(scan: Scan) -> State:
     assert isinstance(summary, LogSumExp)
     assert isinstance(asked.rows, Table)
     assert scan.drop is not None
-    scaled = asked.vector / summary.temperature
+    scaled = tempered(asked.vector, summary.temperature)
     logsumexp, total = dot_softmax(
         scaled, asked.rows, scan.drop, asked.rate, asked.seed, asked.dtype, sums_scores=summary.sums
     )
