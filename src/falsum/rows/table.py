@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class Rows(ABC):
     """`num` rows of `width` reals by id: a table, or rows that are made for the queries of a batch.
 
-    Rows of a table serve every query; made rows may differ from query to query. A scan reads them by these two methods
+    Rows of a table serve every query; made rows may differ from query to query. A scan reads them by these methods
     only, so whatever has them can be trained, ranked and asked.
     """
 
@@ -27,6 +27,10 @@ class Rows(ABC):
     @abstractmethod
     def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All rows in order, at most `size` at a time: (ids (n,), rows (n, w) or (b, n, w)), differentiable."""
+
+    @abstractmethod
+    def select(self, queries: Tensor) -> Rows:
+        """The same rows for some of the queries, in any order, also repeated. Those of a table serve any."""
 
 
 class _Gather(torch.autograd.Function):
@@ -90,6 +94,9 @@ class Table(Rows, nn.Module):
         for rows in self.weight.split(max(1, size)):
             yield torch.arange(start, start + len(rows), device=self.device), rows
             start += len(rows)
+
+    def select(self, queries: Tensor) -> Table:
+        return self
 
     def add(self, ids: Tensor, grad: Tensor) -> None:
         """Add grad (..., w) to the gradient of the rows ids (...); repeated ids add up. Deterministic on the CPU."""

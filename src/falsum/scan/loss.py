@@ -78,7 +78,7 @@ def _singly(asked: Asked, query: Query, candidates: Candidates) -> tuple[Asked, 
     alone = torch.arange(len(row), device=row.device)
     single = replace(query, anchor=query.anchor[row], relation=query.relation[row], row=alone)
     return (
-        replace(asked, vector=asked.vector.index_select(0, row)),
+        replace(asked, vector=asked.vector.index_select(0, row), rows=asked.rows.select(row)),
         single,
         Candidates(
             candidates.ids if isinstance(candidates.ids, range) else _repeated(candidates.ids, row, len(query)),

@@ -81,7 +81,8 @@ def _block_state(scan: Scan, ids: Tensor, rows: Tensor, drop: Pairs | None) -> S
     if scan.mutation is None:
         scores = scores_of(asked.compare, asked.vector, rows, asked.dtype)
     else:
-        mix = scan.mutation.mix(ids[None], rows[None], asked.seed)
+        own = rows if rows.dim() == 3 else rows[None]
+        mix = scan.mutation.mix(ids.expand(own.shape[:-1]), own, asked.seed)
         scores = mutated_scores(asked.compare, asked.vector, asked.target, mix, asked.dtype)
     if drop is not None:
         scores = scores.index_put(tuple(drop), scores.new_tensor(-torch.inf))
@@ -158,10 +159,12 @@ def _mutated_state(scan: Scan) -> State:
     """Some queries at a time, their candidates' rows gathered, mixed and compared again in the backward pass."""
     assert isinstance(scan.ids, Tensor)
     parts, num = [], len(scan.asked.vector)
-    shared = len(scan.ids) == 1 and scan.asked.compare.linear  # then no query needs rows of its own
-    size = num if shared else at_a_time(scan.ids.shape[1] * scan.asked.rows.width)
-    for rows in torch.arange(num, device=scan.ids.device).split(size):
-        own = scan.ids if len(scan.ids) == 1 else each(scan.ids, num)[rows]
+    table = isinstance(scan.asked.rows, Table)
+    ids = scan.ids if table and len(scan.ids) == 1 else each(scan.ids, num)
+    shared = len(ids) == 1 and scan.asked.compare.linear  # then no query needs rows of its own
+    size = num if shared else at_a_time(ids.shape[1] * scan.asked.rows.width)
+    for rows in torch.arange(num, device=ids.device).split(max(1, size)):
+        own = ids if len(ids) == 1 else ids[rows]
         parts.append(checkpoint(_mutated_turn, scan, rows, own, use_reentrant=False, preserve_rng_state=False))
     return _fold_drawn(scan, scan.ids, torch.cat(parts))
 
@@ -169,7 +172,7 @@ def _mutated_state(scan: Scan) -> State:
 def _mutated_turn(scan: Scan, queries: Tensor, ids: Tensor) -> Tensor:
     asked = scan.asked
     assert scan.mutation is not None
-    rows = dropout(asked.rows.of(ids), ids, asked.rate, asked.seed)
+    rows = dropout(asked.rows.select(queries).of(ids), ids, asked.rate, asked.seed)
     mix = scan.mutation.mix(ids, rows, asked.seed)
     vector, target = asked.vector.index_select(0, queries), asked.target.index_select(0, queries)
     return mutated_scores(asked.compare, vector, target, mix, asked.dtype)
