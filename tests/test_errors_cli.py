@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import torch
 from typer.testing import CliRunner
 
 from command import QUICK, SETS, Command, facts, falsum, small_graph, write_graph
-from falsum import api
+from falsum import api, files
 from falsum.cli.commands import app
 from falsum.files import read_tensors, write_tensors
 
@@ -736,3 +738,36 @@ def test_full_disk_behind_stdout() -> None:
         )
     assert done.returncode == 2
     assert done.stderr == f"Error: Standard output: {os.strerror(errno.ENOSPC)}.\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(
+    falsum: Command, tmp_path: Path, graph: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    for name in ("x.tsv", "x.csv.gz", "x.toml"):
+        os.mkfifo(tmp_path / name)
+    assert "nothing was written to the pipe" in falsum("graph", tmp_path / "x.tsv").error
+    assert "nothing was written to the pipe" in falsum("recipes", "default", "--on", tmp_path / "x.csv.gz").error
+    assert "nothing was written to the pipe" in falsum("train", graph, "--recipe", tmp_path / "x.toml").error
+    (run / "model.safetensors").unlink()
+    os.mkfifo(run / "model.safetensors")
+    assert "model.safetensors is damaged: it is no file" in falsum("evaluate", run).error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_slow_pipe_is_read_to_its_end(falsum: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tsv")
+    writer = threading.Thread(target=write_slowly, args=(tmp_path / "x.tsv",))
+    writer.start()
+    told = falsum.ok("graph", tmp_path / "x.tsv", "--read", "valid=0", "--read", "test=0")
+    writer.join()
+    assert "3 entities, 1 relations" in told
+
+
+def write_slowly(path: Path) -> None:
+    with path.open("w") as pipe:
+        for line in ("a\tr\tb\n", "b\tr\tc\n", "c\tr\ta\n"):
+            time.sleep(0.1)
+            pipe.write(line)
+            pipe.flush()

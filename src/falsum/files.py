@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import re
 import reprlib
+import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import polars as pl
 import pydantic
@@ -28,6 +32,8 @@ from falsum.errors import UserError
 RESTORE = "Restore it from a copy, or train again."
 # Where a file of tensors keeps the hash of its content, in its one JSON text: safetensors orders several at random.
 CONTENT = "content"
+# Seconds within which somebody must begin to write to a pipe that is read.
+PATIENCE = 10.0
 # Bytes that are hashed at a time, several at once.
 CHUNK = 1 << 24
 
@@ -98,6 +104,47 @@ def remove_parts(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def opened(path: Path) -> IO[bytes]:
+    """A file to read, or all that comes through a pipe.
+
+    Raises OSError also for a pipe that nobody writes to within PATIENCE, and for a device, which may never end.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode):
+        return io.BytesIO(_piped(path))
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
+    return path.open("rb")
+
+
+def _piped(path: Path) -> bytes:
+    # Not blocking: opening a pipe without a writer would wait for ever.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb", buffering=0) as pipe:
+        begun, deadline = b"", time.monotonic() + PATIENCE
+        while not begun and time.monotonic() < deadline:
+            try:
+                begun = os.read(handle, 1 << 16)
+            except BlockingIOError:
+                break  # somebody is there, and has not written yet
+            time.sleep(0 if begun else 0.05)
+        else:
+            if not begun:
+                raise OSError(errno.ETIMEDOUT, f"nothing was written to the pipe within {PATIENCE:g} s")
+        os.set_blocking(handle, True)
+        return begun + pipe.readall()
+
+
+def refuse_special(path: Path, remedy: str) -> None:
+    """Raises UserError for a pipe, a socket or a device in the place of a file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # whoever opens it says why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UserError(f"{path} is damaged: it is no file. {remedy}")
+
+
 def write_text(path: Path, text: str) -> None:
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -112,6 +159,7 @@ def read_json(path: Path, remedy: str = RESTORE) -> Any:
 
     Raises UserError when the file is missing, unreadable or no JSON.
     """
+    refuse_special(path, remedy)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -168,6 +216,7 @@ def read_about(path: Path, remedy: str = "Restore it from a copy.") -> dict[str,
 
 @contextmanager
 def _tensors(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    refuse_special(path, remedy)
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["falsum"])
@@ -222,6 +271,7 @@ def read_parquet(
 
     Raises UserError that names the file, and the column that is missing, of another type, or has nulls.
     """
+    refuse_special(path, remedy)
     try:
         frame = pl.read_parquet(path, glob=False)
     except (OSError, PolarsError, PanicException) as error:

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import ConfigDict, Field
 
 from falsum.errors import UserError
+from falsum.files import opened
 from falsum.models import MODELS
 from falsum.recipe.numbers import Settings
 from falsum.recipe.parts import part
@@ -165,7 +166,8 @@ def read(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
 def read_file(path: Path) -> Recipe:
     """A recipe from a TOML file. Raises UserError when it is none, or cannot be read."""
     try:
-        return read(tomllib.loads(path.read_text(encoding="utf-8")), where=str(path))
+        with opened(path) as file:
+            return read(tomllib.loads(file.read().decode()), where=str(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a TOML file: {str(error).rstrip('.')}.") from None
     except OSError as error:

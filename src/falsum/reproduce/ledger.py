@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from falsum.errors import UserError
+from falsum.files import opened
 
 # CSV has no None: an empty field.
 Maybe = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
@@ -65,7 +66,7 @@ def read(path: Path) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(opened(path), encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
             header = next(reader, list(COLUMNS))
             _check_header(path, header)

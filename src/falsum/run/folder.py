@@ -25,6 +25,7 @@ from falsum.files import (
     read_json,
     read_parquet,
     read_tensors,
+    refuse_special,
     write_json,
     write_parquet,
     write_tensors,
@@ -183,6 +184,7 @@ def history(folder: Path) -> list[Line]:
     Raises UserError that names the line which cannot be read.
     """
     path = folder / "metrics.jsonl"
+    refuse_special(path, RESTORE)
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

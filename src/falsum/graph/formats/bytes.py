@@ -6,12 +6,15 @@ import gzip
 import json
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 import zstandard
 
 from falsum.errors import UserError
+from falsum.files import opened
 
 COMPRESSIONS = (".gz", ".zst")
 FIRST_BYTES = 1 << 16
@@ -28,15 +31,19 @@ def name_and_suffix(path: Path) -> tuple[str, str]:
     return plain.stem, plain.suffix
 
 
-def open_plain(path: Path) -> IO[bytes]:
-    """A file opened for bytes, decompressed on the way if its name ends in .gz or .zst."""
+@contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """A file or pipe opened for bytes, decompressed on the way if its name ends in .gz or .zst."""
     suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    file = path.open("rb")
-    if suffix == ".zst":
-        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True)
-    return file
+    with opened(path) as file:
+        if suffix == ".gz":
+            with gzip.GzipFile(fileobj=file) as plain:
+                yield cast(IO[bytes], plain)
+        elif suffix == ".zst":
+            with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False) as reader:
+                yield reader
+        else:
+            yield file
 
 
 def read_bytes(path: Path, size: int = -1) -> bytes:
