@@ -158,7 +158,7 @@ BAD_SETTINGS = {
     "model.dim=7": ("ComplEx", "dim must be even, got 7"),
     "model.dim=1000000000000": ("dim must lie in [1, 65536]",),
     "model={name='rescal', dim=65536}": ("GiB of memory", "relations of 4,294,967,296 reals", "are free"),
-    "model.dmi=8": ("unknown key 'dmi'", "legal keys: dim"),
+    "model.dmi=8": ("unknown key 'dmi'", "legal keys here: dim"),
     "model=nope": ("'nope' is no model", "distmult, complex"),
     "model=5": ("model", "got 5"),
     "model.name=[1]": ("[1] is no model",),

@@ -19,6 +19,7 @@ from falsum.noise import NOISES, Noise
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.objectives.penalties import PENALTIES
 from falsum.recipe.numbers import Settings
+from falsum.recipe.text import explain
 from falsum.rows.initialisers import INITIALISERS
 from falsum.training.optimizers import OPTIMIZERS
 from falsum.training.schedules import SCHEDULES
@@ -100,7 +101,7 @@ def resolve(family: str, value: dict[str, Any], base: type | None = None) -> dic
     try:
         filled = options(family, name)(**given)
     except pydantic.ValidationError as error:
-        raise ValueError(f"in {family} {name!r}: {explain(error, list(options(family, name).model_fields))}") from None
+        raise ValueError(f"in {family} {name!r}: {explain(error, options(family, name))}") from None
     resolved = {"name": name, **filled.model_dump()}
     if family != "init":
         with torch.device("meta"):  # a model of any size, in no memory
@@ -114,18 +115,3 @@ def build(family: str, part: Mapping[str, Any]) -> Any:
     inner = {key: family_of(hint) for key, hint in hints_of(cls).items()}
     rest = {key: value for key, value in part.items() if key != "name"}
     return cls(**{key: build(f, value) if (f := inner.get(key)) else value for key, value in rest.items()})
-
-
-def explain(error: pydantic.ValidationError, legal: list[str]) -> str:
-    """A validation error as one line for people."""
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {where!r}; legal keys: {', '.join(legal)}")
-        elif item["type"] == "missing":
-            lines.append(f"{where!r} is required")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message}" + (f" (got {item['input']!r})" if item["type"] != "value_error" else ""))
-    return "; ".join(lines)

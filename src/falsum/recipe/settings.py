@@ -16,7 +16,7 @@ from falsum.files import opened
 from falsum.models import MODELS
 from falsum.recipe.numbers import Settings
 from falsum.recipe.parts import part
-from falsum.recipe.text import assign, explain_nested, without_none
+from falsum.recipe.text import assign, explain, without_none
 from falsum.training.job import Order
 
 
@@ -160,7 +160,7 @@ def read(values: Mapping[str, Any], where: str = "the recipe") -> Recipe:
     try:
         return Recipe(**values)
     except pydantic.ValidationError as error:
-        raise UserError(f"In {where}: {explain_nested(error, Recipe)}") from None
+        raise UserError(f"In {where}: {explain(error, Recipe)}.") from None
 
 
 def read_file(path: Path) -> Recipe:

@@ -52,7 +52,8 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
         here[last] = value
 
 
-def explain_nested(error: pydantic.ValidationError, root: type[BaseModel]) -> str:
+def explain(error: pydantic.ValidationError, root: type[BaseModel]) -> str:
+    """What is wrong with the settings of `root`, as one line for people that lists what is legal at that depth."""
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
@@ -64,7 +65,7 @@ def explain_nested(error: pydantic.ValidationError, root: type[BaseModel]) -> st
             message = item["msg"].removeprefix("Value error, ")
             got = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
             lines.append(f"{where}: {message}{got}")
-    return "; ".join(lines) + "."
+    return "; ".join(lines)
 
 
 def _legal(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
