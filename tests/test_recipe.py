@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from falsum import recipes
 from falsum.errors import UserError
+from falsum.graph import load
 from falsum.models import MODELS
+from falsum.recipe import memory
 from falsum.recipe.assemble import assemble
 from falsum.recipe.parts import FAMILIES, build, options
 from falsum.recipe.settings import Recipe, read, read_file
@@ -308,3 +310,14 @@ def test_further_terms_are_settings_like_any_other() -> None:
         assert told in str(error.value)
     with pytest.raises(UserError, match="objective, mutation, weight, redraw"):
         read({"model": {"name": "distmult", "dim": 4}, "terms": [{**term, "wieght": 1.0}]})
+
+
+def test_the_candidates_of_a_batch_are_counted_as_its_sampler_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 1 GiB free: of a pool in a noise too, and an expectation over any number of draws scores entities alone."""
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 30)
+    graph = load("world")
+    plain = read({"model": {"name": "distmult", "dim": 4}, "train": {"batch_size": 500}})
+    pool = {"name": "best-of", "of": 2, "pool": {"name": "uniform", "num": 1_000_000}}
+    with pytest.raises(UserError, match="500 x 500,000 drawn candidates"):
+        assemble(plain.changed(noise=pool), graph)
+    assert assemble(plain.changed(noise={"name": "expected", "num": 1e7}), graph).sampler.everyone.shape[0] == 1

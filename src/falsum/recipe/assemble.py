@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from falsum.errors import UserError
-from falsum.graph.graph import Graph
+from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.models import ScoreModel
 from falsum.mutations import Mutation
-from falsum.noise import Noise
+from falsum.noise import Noise, Sampler
 from falsum.objectives.penalties import Penalty
 from falsum.recipe.memory import refuse_too_large
 from falsum.recipe.parts import build
@@ -41,16 +41,18 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
     by_rows = row_wise(optimizer, noise, penalties)
-    refuse_too_large(_kept(recipe, graph, shape, optimizer, by_rows=by_rows), device)
+    kept = _kept(graph, shape, optimizer, by_rows=by_rows)
+    refuse_too_large(kept, device)
+    try:
+        sampler = noise.bind(graph, device).to(device)
+    except ValueError as error:
+        raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
+    refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
     model: ScoreModel = build("model", recipe.model)
     entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
     relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
     initialise(recipe, entities, relations, model)
     terms = terms_of(recipe)
-    try:
-        sampler = noise.bind(graph, device).to(device)
-    except ValueError as error:
-        raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
     return Job(
         graph=graph,
         scoring=Scoring(
@@ -89,13 +91,11 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
     return (first, *more)
 
 
-def _kept(recipe: Recipe, graph: Graph, model: ScoreModel, optimizer: Optimizer, *, by_rows: bool) -> dict[str, int]:
+def _kept(graph: Graph, model: ScoreModel, optimizer: Optimizer, *, by_rows: bool) -> dict[str, int]:
     """Bytes that a training keeps or makes at every step, at least, by what they are for."""
     # Weights, the state of the optimizer, and a gradient where it is dense.
     per_entry = 4 * (1 + len(optimizer.slots(torch.empty(0))) + (not by_rows))
-    num, batch = graph.num_entities, min(recipe.train.batch_size, len(graph.splits["train"]))
-    drawn = max((int(recipe.noise.get(key) or 0) for key in ("num", "num_head")), default=0)
-    ids = drawn if recipe.noise.get("shared") == "batch" else batch * drawn
+    num = graph.num_entities
     own = sum(parameter.numel() for parameter in model.parameters())
     return {
         f"{num:,} entities of {model.dim:,} reals": per_entry * num * model.dim,
@@ -103,7 +103,16 @@ def _kept(recipe: Recipe, graph: Graph, model: ScoreModel, optimizer: Optimizer,
             per_entry * graph.num_relations * model.relation_width
         ),
         f"the {own:,} parameters of the score model": per_entry * own,
-        f"{batch:,} x {drawn:,} drawn candidates": 8 * ids + 12 * batch * drawn,  # scores, twice, and their gradient
+    }
+
+
+def _drawn(recipe: Recipe, graph: Graph, noise: Noise, sampler: Sampler) -> dict[str, int]:
+    """Bytes of the candidates of a batch: scores, twice, their gradient, and ids where queries have their own."""
+    train = graph.splits["train"]
+    batch = min(recipe.train.batch_size, len(train))
+    num = max(sampler.num(graph.queries(train[:1], side, grouped=False)) for side in BOTH_SIDES)
+    return {
+        f"{batch:,} x {num:,} drawn candidates": 0 if noise.everyone else batch * num * (12 if noise.groups else 20)
     }
 
 
