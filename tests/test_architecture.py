@@ -16,6 +16,7 @@ ROOT = Path(falsum.__file__).parent
 # Each layer imports from itself and from those before it.
 LAYERS = (
     {"errors", "seeds", "deferred"},
+    {"curves"},
     {"files"},
     {"graph"},
     {"rows"},

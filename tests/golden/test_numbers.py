@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 
+from falsum.curves import Constant
 from falsum.evaluation.metrics import metrics
 from falsum.evaluation.protocol import PROTOCOLS, evaluate
 from falsum.evaluation.ranks import rank
@@ -17,7 +18,7 @@ from falsum.graph.graph import Graph, Pairs, Query, Side
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS, Relations
 from falsum.mutations import MUTATIONS
-from falsum.noise import NOISES, Live, Uniform
+from falsum.noise import NOISES, Live
 from falsum.objectives import OBJECTIVES, Rivals
 from falsum.objectives.penalties import PENALTIES, Factors
 from falsum.rows.initialisers import INITIALISERS
@@ -239,9 +240,15 @@ def test_initialisers(name: str, settings: dict[str, float], expected: list[floa
 # Seven entities, one triple (0, 0, 1) in training, asked for its tail twice.
 SMALL = Graph("small", {"train": torch.tensor([[0, 0, 1]])}, pl.Series([*"abcdefg"]), pl.Series(["r"]), 1)
 # A model as samplers see it: the score of an entity is its id.
-LIVE = Live(lambda query, ids: ids.expand(len(query), -1).double(), lambda ids: ids[..., None].double(), 0.0)
+LIVE = Live(
+    score=lambda query, ids: ids.expand(len(query), -1).double(),
+    rows=lambda ids: ids[..., None].double(),
+    against=lambda query, rows: rows.sum(-1),
+    epoch=0.0,
+)
 # Six draws of seven at seed 5, in two rows
 DRAWN = torch.randint(7, (2, 3), generator=torchs(5)).tolist()
+HALVES = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) >= 0.5).long().tolist()
 NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | None]] = [
     ("all", {}, range(7), None),
     ("all", {"filtered": True}, range(7), Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))),
@@ -250,10 +257,17 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     # Only b has ever been a tail, so it has all the odds; with exponent 0 all seven have the same
     ("frequency", {"num": 2}, [[1, 1], [1, 1]], None),
     ("frequency", {"num": 3, "exponent": 0.0}, DRAWN, None),
+    ("bernoulli", {"num": 3}, DRAWN, None),
+    ("cardinality-aware", {"num": 3, "filtered": False}, DRAWN, None),
+    # a and b stand in the one triple once each
+    ("degree", {"num": 3}, HALVES, None),
+    ("in-batch", {"num": 2}, [[1, 1]], Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))),
+    ("pseudo-typed", {"num": 2, "filtered": False, "uniform": Constant(0.0)}, [[1, 1], [1, 1]], None),
+    ("composed", {"num": 3}, DRAWN, None),
     ("frequency-weighted", {"num": 3}, DRAWN, None),
     ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
     # The highest id of each row
-    ("best-of", {"of": 3, "pool": Uniform(num=3)}, [[max(DRAWN[0])], [max(DRAWN[1])]], None),
+    ("best-of", {"num": 1, "of": 3, "filtered": False}, [[max(DRAWN[0])], [max(DRAWN[1])]], None),
 ]
 NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
     ("uniform", {"num": 3}, None),

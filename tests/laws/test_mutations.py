@@ -56,7 +56,7 @@ def mixed_loss(
         if isinstance(drawn.ids, range):  # the query's other targets are rivals of this one, mutated like the rest
             rivals = sorted(rivals + [(e, 1.0) for e in worlds.targets_of(query, row) if e != target])
         scores = []
-        for entity, _ in rivals:
+        for entity, *_ in rivals:
             ids = torch.tensor([[entity]])
             rows, take = (x[0, 0] for x in mutation.mix(ids, parts.entities.values[ids], seed))
             candidate = (take * parts.entities.values[target] + (1 - take) * rows).tolist()

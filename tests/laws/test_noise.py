@@ -13,7 +13,7 @@ from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.noise import NOISES, BestOf, Candidates, Expected, Frequency, Live, NSCaching, Sampler, Uniform
-from falsum.noise.draws import distinct
+from falsum.noise.drawing import distinct
 from falsum.scan.loss import live
 from laws import worlds
 
@@ -40,11 +40,12 @@ def pairs(drop: Pairs | None) -> set[tuple[int, int]]:
     return set() if drop is None else set(zip(drop.row.tolist(), drop.entity.tolist(), strict=True))
 
 
-def drops(noise: tuple[str, dict]) -> bool:
-    """Whether known answers are named as pairs; a cache does not let them in."""
-    if noise[0] == "best-of":
-        return bool(noise[1]["pool"].filtered)
-    return noise[0] != "nscaching" and bool(noise[1].get("filtered"))
+def barred(noise: tuple[str, dict], g: Graph, query: Query) -> set[tuple[int, int]]:
+    """The pairs that must never count."""
+    filtered = getattr(worlds.make_noise(noise), "filtered", False)
+    if filtered == "target":
+        return set(zip(query.row.tolist(), query.target.tolist(), strict=True))
+    return known_to(g, query) if filtered else set()
 
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
@@ -59,7 +60,7 @@ def test_draws_stay_in_range_and_drop_what_is_known(noise: tuple[str, dict], sid
             else:
                 assert candidates.ids.dtype == torch.int64
                 assert ((candidates.ids >= 0) & (candidates.ids < g.num_entities)).all()
-            assert pairs(candidates.drop) == (known_to(g, query) if drops(noise) else set())
+            assert pairs(candidates.drop) == barred(noise, g, query)
 
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
@@ -261,18 +262,16 @@ def test_the_best_of_m_is_the_best_of_every_m() -> None:
     g = GRAPHS[1]
     query = query_of(g, Side.HEAD)
     view = worlds.live(g)
-    pool = Uniform(num=12)
-    ids = pool.bind(g, worlds.CPU).draw(query, 9, view).ids
-    best = BestOf(of=4, pool=pool).bind(g, worlds.CPU)
+    ids = Uniform(num=12).bind(g, worlds.CPU).draw(query, 9, view).ids
+    best = BestOf(num=3, of=4, filtered=False).bind(g, worlds.CPU)
     drawn = best.draw(query, 9, view).ids
     scores = view.score(query, ids)
     for i, group in itertools.product(range(len(query)), range(3)):
         own = slice(4 * group, 4 * group + 4)
         assert drawn[i, group] == ids[i, own][scores[i, own].argmax()]
     assert best.num(query) == 3 == drawn.shape[1]
-    for options, why in (({"of": 5}, "multiple"), ({"pool": Uniform(num=8, shared="batch")}, "shared")):
-        with pytest.raises(ValueError, match=why):
-            BestOf(**{"of": 4, "pool": pool, **options})
+    with pytest.raises(ValueError, match="shared"):
+        BestOf(shared="batch")
 
 
 def mean_score(sampler: Sampler, query: Query, view: Live) -> float:
@@ -309,7 +308,7 @@ def test_a_question_that_stands_twice_is_refreshed_once() -> None:
     once.learn(query.select(distinct_rows), once.draw(query, 0, view), view, 5)
     again.learn(query, again.draw(query, 0, view), view, 5)
     assert len(distinct_rows) < len(query)
-    assert torch.equal(once.tail, again.tail)
+    assert torch.equal(once.proposer.tail, again.proposer.tail)
 
 
 def test_filtered_caches_hold_no_known_answer_and_lazy_ones_wait() -> None:
@@ -321,12 +320,12 @@ def test_filtered_caches_hold_no_known_answer_and_lazy_ones_wait() -> None:
     ids = caches.draw(query, 0, worlds.live(g)).ids
     assert not {(i, e) for i, row in enumerate(ids.tolist()) for e in row} & known_to(g, query)
     lazy = NSCaching(cache=5, every=3).bind(g, worlds.CPU)
-    start = lazy.tail.clone()
+    start = lazy.proposer.tail.clone()
     for epoch in (1.0, 2.9):
         lazy.learn(query, lazy.draw(query, 0, worlds.live(g)), live(parts, epoch), 0)
-        assert torch.equal(lazy.tail, start)
+        assert torch.equal(lazy.proposer.tail, start)
     lazy.learn(query, lazy.draw(query, 0, worlds.live(g)), live(parts, 3.2), 0)
-    assert not torch.equal(lazy.tail, start)
+    assert not torch.equal(lazy.proposer.tail, start)
 
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)

@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 import oracle
+from falsum.curves import Constant
 from falsum.graph.graph import Graph, Query, Side
 from falsum.models import MODELS
 from falsum.mutations import Mutation
-from falsum.noise import NOISES, Candidates, Live, Noise, Uniform
+from falsum.noise import NOISES, Candidates, Live, Noise
+from falsum.noise.counts import Rarer
+from falsum.noise.pools import Difference, Everyone, Intersection, Seen, Union
+from falsum.noise.proposals import Counted, Even
+from falsum.noise.slots import OneSide
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.rows.table import Table
 from falsum.scan import loss as scan_loss
@@ -45,6 +50,14 @@ OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     "soft-margin": [{}, {"margin": 1.5, "reduction": "mean"}],
 }
 
+# One composition for every member of the families that noises are put together from, at least.
+COMPOSED: list[dict[str, Any]] = [
+    {"num": 3, "proposal": Counted(0.5, start=1.0, pool=Seen()), "correction": "classic", "filtered": True},
+    {"num": 3, "proposal": Even(Union(Seen(), Everyone())), "count": Rarer(1.0), "correction": "refined"},
+    {"num": 4, "proposal": Even(Intersection(Seen(), Seen())), "replacement": False},
+    {"num": 5, "proposal": Even(Difference(Everyone(), Seen())), "slot": OneSide(many="neither")},
+]
+
 NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     "all": [{}, {"filtered": True}],
     "uniform": [
@@ -60,7 +73,17 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         for filtered in (False, True)
     ],
     "frequency-weighted": [{"num": 3, "num_head": 5, "exponent": 0.5}],
-    "best-of": [{"of": 2, "pool": Uniform(num=6, num_head=4, filtered=filtered)} for filtered in (False, True)],
+    "bernoulli": [{"num": 3, "filtered": "target"}],
+    "cardinality-aware": [{"num": 3, "num_head": 2}],
+    "degree": [{"num": 3, "shared": "batch"}],
+    "in-batch": [
+        {"num": 3, "correction": "none"},
+        {"num": 4},
+        {"num": 4, "uniform": Constant(0.4), "correction": "classic"},
+    ],
+    "pseudo-typed": [{"num": 3}, {"num": 4, "correction": "refined", "uniform": Constant(0.0)}],
+    "best-of": [{"num": 3, "num_head": 2, "of": 2, "filtered": filtered} for filtered in (False, True)],
+    "composed": COMPOSED,
     "nscaching": [{"num": 3, "cache": 4, "fresh": 3, "filtered": filtered} for filtered in (False, True)],
     "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
 }
@@ -187,10 +210,14 @@ class Oracle:
         """The loss of every target, in the order of query.target."""
         values: list[float] = []
         for i in range(len(query)):
-            positives = [self.score(query, i, t) for t in targets_of(query, i)]
+            own = [place for place, row in enumerate(query.row.tolist()) if row == i]
+            raised = [0.0] * len(own) if candidates.own_shift is None else candidates.own_shift[own].tolist()
+            positives = [self.score(query, i, int(query.target[p])) + up for p, up in zip(own, raised, strict=True)]
             rivals = counted(query, candidates, i, len(self.entities))
-            negatives = [self.score(query, i, e) for e, _ in rivals]
-            values += oracle.LOSSES[objective[0]](positives, negatives, [w for _, w in rivals], **objective[1])
+            negatives = [self.score(query, i, e) + up for e, _, up in rivals]
+            share = 1.0 if candidates.share is None else float(candidates.share[i])
+            losses = oracle.LOSSES[objective[0]](positives, negatives, [w for _, w, _ in rivals], **objective[1])
+            values += [share * value for value in losses]
         return values
 
 
@@ -198,19 +225,24 @@ def targets_of(query: Query, i: int) -> list[int]:
     return [t for t, row in zip(query.target.tolist(), query.row.tolist(), strict=True) if row == i]
 
 
-def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> list[tuple[int, float]]:
-    """The entities that question i is compared with and their weights, targets of an exhaustive scan left out."""
+def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> list[tuple[int, float, float]]:
+    """The entities that question i is held against, their weights and shifts; no targets of an exhaustive scan."""
     targets = set(targets_of(query, i))
     dropped: set[int] = set()
     if candidates.drop is not None:
         row, entity = (part.tolist() for part in candidates.drop)
         dropped = {e for e, owner in zip(entity, row, strict=True) if owner == i}
     if isinstance(candidates.ids, range):
-        return [(e, 1.0) for e in range(num_entities) if e not in dropped and e not in targets]
-    share = -(-len(query) // len(candidates.ids))
-    ids = candidates.ids[i // share].tolist()
-    weights = [1.0] * len(ids) if candidates.weight is None else candidates.weight[i // share].tolist()
-    return [(e, w) for e, w in zip(ids, weights, strict=True) if e not in dropped and w]
+        return [(e, 1.0, 0.0) for e in range(num_entities) if e not in dropped and e not in targets]
+    ids = of_query(candidates.ids, query, i)
+    weights = [1.0] * len(ids) if candidates.weight is None else of_query(candidates.weight, query, i)
+    shifts = [0.0] * len(ids) if candidates.shift is None else of_query(candidates.shift, query, i)
+    return [(e, w, up) for e, w, up in zip(ids, weights, shifts, strict=True) if e not in dropped and w]
+
+
+def of_query(shared: Tensor, query: Query, i: int) -> list[Any]:
+    """The row of (c, n) that serves question i."""
+    return shared[i // -(-len(query) // len(shared))].tolist()
 
 
 def grouped(objective: Objective) -> bool:

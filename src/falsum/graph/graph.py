@@ -35,6 +35,12 @@ class Pairs(NamedTuple):
     row: Tensor
     entity: Tensor
 
+    def select(self, rows: Tensor) -> Pairs:
+        """The pairs of the rows `rows` (k,), in any order, also repeated, renumbered by their place in it."""
+        starts = torch.searchsorted(self.row, rows)
+        take, row = expand(starts, torch.searchsorted(self.row, rows, right=True) - starts)
+        return Pairs(row, self.entity[take])
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from falsum.graph.graph import Answers, Graph, Pairs, Query, Side
+from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Pairs, Query, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,33 +17,59 @@ class Candidates:
     """The rivals of a batch of b queries.
 
     ids: range(E) for all entities, or (c, n) int64 where row j serves the queries [j s, (j + 1) s), s = ceil(b / c):
-    c = 1 is shared by the batch, c = b is each query's own. weight: (c, n) float, how often each of drawn ids counts,
-    or None for once. drop: (query row, entity) pairs that are never counted, or None.
+    c = 1 is shared by the batch, c = b is each query's own. drop: (query row, entity) pairs that are never counted, or
+    None. Of drawn ids only, each (c, n) or (b, n) float, or None:
+    weight: how often each counts (None: once). shift: what is added to each score, and own_shift (t,) to the scores of
+    the targets, so that draws of known odds correct a loss for them.
+    share: (b,) float, how much each query counts as a whole, or None for once.
     """
 
     ids: range | Tensor
     weight: Tensor | None = None
     drop: Pairs | None = None
+    shift: Tensor | None = None
+    own_shift: Tensor | None = None
+    share: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.weight is not None and isinstance(self.ids, range):
-            raise ValueError("weights belong to drawn candidates: give the ids as a tensor")
+        if isinstance(self.ids, range) and any(x is not None for x in (self.weight, self.shift, self.own_shift)):
+            raise ValueError("weights and shifts belong to drawn candidates: give the ids as a tensor")
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
     """What a sampler may see of the model as it is now: never the model itself, no gradients, no dropout.
 
-    score: (query of b rows, ids (c, n)) -> (b, n) fp32. rows: ids (...) -> entity rows (..., w). epoch: fractional.
+    score: (query of b rows, ids range(E) or (c, n)) -> (b, n) fp32. rows: ids (...) -> entity rows (..., w).
+    against: (query, rows (b, n, w)) -> (b, n) scores of given rows, differentiable by these rows and nothing else.
+    epoch: fractional.
     """
 
-    score: Callable[[Query, Tensor], Tensor]
+    score: Callable[[Query, range | Tensor], Tensor]
     rows: Callable[[Tensor], Tensor]
+    against: Callable[[Query, Tensor], Tensor]
     epoch: float
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a graph is, for estimates: training triples, entities, relations, distinct questions of either side."""
+
+    triples: int
+    entities: int
+    relations: int
+    questions: int
+
+    @classmethod
+    def of(cls, graph: Graph) -> Size:
+        keys = [graph.answers(["train"], side).key for side in BOTH_SIDES]
+        train = graph.splits["train"]
+        return cls(len(train), graph.num_entities, graph.num_base_relations, sum(len(key) for key in keys))
+
+
 class Sampler(nn.Module, ABC):
-    """A noise bound to a graph. State that a resumed run needs stands in buffers (caches) or parameters (generators).
+    """A noise bound to a graph. Whatever it keeps is a buffer, not persistent where it follows from the graph (a table
+    of odds), persistent where a resumed run needs it (caches), or a parameter (generators).
 
     lr: the learning rate of the Adam that updates the sampler's own parameters, if it has any.
     """
@@ -60,7 +86,7 @@ class Sampler(nn.Module, ABC):
 
     @abstractmethod
     def num(self, query: Query) -> int:
-        """How many candidates each query of the batch gets, known without drawing."""
+        """How many candidates each query of the batch gets at most, known without drawing."""
 
 
 class Noise(ABC):
@@ -87,8 +113,17 @@ class Noise(ABC):
     def bind(self, graph: Graph, device: torch.device) -> Sampler:
         """The sampler on this graph, its tensors on `device`. Raises ValueError when it cannot draw from the graph."""
 
+    @abstractmethod
+    def state_bytes(self, size: Size) -> int:
+        """Bytes that the sampler keeps on a graph of this size, from a formula: nothing is built."""
+
 
 Known = dict[Side, Answers]
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Bytes of the parameters and buffers of a module."""
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def slot_counts(graph: Graph, slot: Side) -> Tensor:
@@ -100,3 +135,32 @@ def slot_counts(graph: Graph, slot: Side) -> Tensor:
 def known_answers(graph: Graph, device: torch.device) -> Known:
     """Training answers of both sides, to filter candidates with."""
     return {side: graph.answers(["train"], side).to(device) for side in Side}
+
+
+class KnownAnswers(nn.Module):
+    """Training answers of both sides as buffers: they count as state and move between devices."""
+
+    def __init__(self, graph: Graph, device: torch.device) -> None:
+        super().__init__()
+        self.num_relations = graph.num_relations
+        for slot, answers in known_answers(graph, device).items():
+            for name, tensor in (("key", answers.key), ("start", answers.start), ("entity", answers.entity)):
+                self.register_buffer(f"{slot.value}_{name}", tensor, persistent=False)
+
+    def on(self, slot: Side) -> Answers:
+        """The answers of questions with this open slot."""
+        key, start, entity = (self.get_buffer(f"{slot.value}_{name}") for name in ("key", "start", "entity"))
+        return Answers(key, start, entity, self.num_relations)
+
+    def of(self, query: Query) -> Pairs:
+        """(query row, entity) of every known answer, sorted."""
+        return self.on(query.slot).of(query.anchor, query.relation)
+
+    def row(self, query: Query) -> Tensor:
+        """(b,): which of the questions of the training split each query is."""
+        key = query.anchor * self.num_relations + query.relation
+        return torch.searchsorted(self.on(query.slot).key, key)
+
+    @staticmethod
+    def bytes(size: Size) -> int:
+        return 8 * (2 * size.questions + 2 + 2 * size.triples)

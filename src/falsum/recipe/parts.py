@@ -10,12 +10,18 @@ from typing import Annotated, Any, get_type_hints
 
 import pydantic
 import torch
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from falsum.curves import CURVES, Curve
 from falsum.graph.weighting import WEIGHTINGS
 from falsum.models import MODELS
 from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import NOISES, Noise
+from falsum.noise.counts import COUNTS, Count
+from falsum.noise.pools import POOLS, Pool
+from falsum.noise.proposals import PROPOSALS, Proposal
+from falsum.noise.slots import SLOTS, Slot
+from falsum.noise.suspects import SUSPECTS, Suspects
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.objectives.penalties import PENALTIES
 from falsum.recipe.numbers import Settings
@@ -29,6 +35,12 @@ Family = Mapping[str, Any]
 FAMILIES: dict[str, Family] = {
     "model": MODELS,
     "noise": NOISES,
+    "proposal": PROPOSALS,
+    "pool": POOLS,
+    "slot": SLOTS,
+    "count": COUNTS,
+    "suspects": SUSPECTS,
+    "curve": CURVES,
     "mutation": MUTATIONS,
     "objective": OBJECTIVES,
     "weighting": WEIGHTINGS,
@@ -39,7 +51,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 # The base class of a family: a parameter annotated with it, or with one of its subclasses, is a part itself.
-BASES: dict[type, str] = {Noise: "noise", Mutation: "mutation", Objective: "objective"}
+BASES: dict[type, str] = {
+    Noise: "noise",
+    Proposal: "proposal",
+    Pool: "pool",
+    Slot: "slot",
+    Count: "count",
+    Suspects: "suspects",
+    Curve: "curve",
+    Mutation: "mutation",
+    Objective: "objective",
+}
 
 # Parameters that falsum passes itself: no settings.
 GIVEN = {"self", "weight", "seed"}
@@ -47,7 +69,16 @@ GIVEN = {"self", "weight", "seed"}
 
 def part(family: str, base: type | None = None) -> Any:
     """The type of a setting that is a member of a family by name, or of those that are a `base`."""
-    return Annotated[dict[str, Any], AfterValidator(lambda value: resolve(family, value, base))]
+    check = AfterValidator(lambda value: resolve(family, value, base))
+    return Annotated[dict[str, Any], BeforeValidator(lambda value: written(family, value)), check]
+
+
+def written(family: str, value: Any) -> Any:
+    """A part that is written short: its name alone, or a number in the place of a curve."""
+    if isinstance(value, str):
+        return {"name": value}
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"name": "constant", "value": value} if family == "curve" and number else value
 
 
 @cache
@@ -83,9 +114,12 @@ def family_of(annotation: Any) -> str | None:
 
 
 def described(family: str, member: Any) -> dict[str, Any]:
-    """A member of a family as a part: {"name": ..., option: ...}."""
-    name = next(name for name, cls in FAMILIES[family].items() if cls is type(member))
-    return {"name": name, **{key: getattr(member, key) for key in options(family, name).model_fields}}
+    """A member of a family as a part: {"name": ..., option: ...}, and so the parts in it."""
+    cls = type(member)
+    name = next(name for name, each in FAMILIES[family].items() if each is cls)
+    values = {key: getattr(member, key) for key in options(family, name).model_fields}
+    inner = {key: family_of(hints_of(cls)[key]) for key in values}
+    return {"name": name} | {k: described(f, v) if (f := inner[k]) else v for k, v in values.items()}
 
 
 def resolve(family: str, value: dict[str, Any], base: type | None = None) -> dict[str, Any]:

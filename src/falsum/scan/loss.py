@@ -10,12 +10,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from falsum.graph.graph import Pairs, Query, expand
+from falsum.graph.graph import Pairs, Query
 from falsum.mutations.base import Mutation
 from falsum.noise.base import Candidates, Live
 from falsum.objectives.base import Objective, Rivals
 from falsum.scan.paths import Scan, drawn_scores, each, state_of
-from falsum.scan.scoring import Asked, Scorer, Scoring, evaluating, pair_scores
+from falsum.scan.scoring import Asked, Scorer, Scoring, evaluating, pair_scores, scores_of
 
 
 def loss(
@@ -38,29 +38,39 @@ def loss(
     if not query.single and (mutation is not None or objective.grouping == "never"):
         asked, query, candidates = _singly(asked, query, candidates)
     positive = pair_scores(asked.compare, asked.vector.index_select(0, query.row), asked.target, asked.dtype)
+    if candidates.own_shift is not None:
+        positive = positive + candidates.own_shift.to(positive.dtype)
     # Over all entities, nobody's target is counted: `finish` knows of targets what nobody else does.
     everyone = isinstance(candidates.ids, range)
     drop = _with_targets(candidates.drop, query) if everyone else candidates.drop
-    scan = Scan(asked, objective.summary, positive, candidates.ids, candidates.weight, drop, mutation)
+    shift, weight = candidates.shift, candidates.weight
+    scan = Scan(asked, objective.summary, positive, candidates.ids, weight, drop, mutation, shift)
     rivals = Rivals(state_of(scan), everyone and candidates.drop is None)
-    return objective.finish(positive, query.row, rivals)
+    values = objective.finish(positive, query.row, rivals)
+    return values if candidates.share is None else values * candidates.share.to(values.dtype)[query.row]
 
 
 def live(scoring: Scoring, epoch: float) -> Live:
     """What a sampler may see of the model as it stands."""
 
     @torch.no_grad()
-    def score(query: Query, ids: Tensor) -> Tensor:
+    def ask(query: Query) -> Asked:
         with evaluating(scoring.model):
-            candidates = Candidates(ids)
-            asked = scoring.ask(query, candidates, 0)
-            return drawn_scores(asked, ids)
+            return scoring.ask(query, Candidates(range(0)), 0)
+
+    @torch.no_grad()
+    def score(query: Query, ids: range | Tensor) -> Tensor:
+        return drawn_scores(ask(query), ids)
+
+    def against(query: Query, rows: Tensor) -> Tensor:
+        asked = ask(query)
+        return scores_of(asked.compare, asked.vector, rows, asked.dtype)
 
     @torch.no_grad()
     def rows(ids: Tensor) -> Tensor:
         return scoring.entities.of(ids)
 
-    return Live(score, rows, epoch)
+    return Live(score, rows, against, epoch)
 
 
 def _with_targets(drop: Pairs | None, query: Query) -> Pairs:
@@ -83,7 +93,10 @@ def _singly(asked: Asked, query: Query, candidates: Candidates) -> tuple[Asked, 
         Candidates(
             candidates.ids if isinstance(candidates.ids, range) else _repeated(candidates.ids, row, len(query)),
             None if candidates.weight is None else _repeated(candidates.weight, row, len(query)),
-            None if candidates.drop is None else _repeated_pairs(candidates.drop, row),
+            None if candidates.drop is None else candidates.drop.select(row),
+            None if candidates.shift is None else _repeated(candidates.shift, row, len(query)),
+            candidates.own_shift,
+            None if candidates.share is None else candidates.share[row],
         ),
     )
 
@@ -91,9 +104,3 @@ def _singly(asked: Asked, query: Query, candidates: Candidates) -> tuple[Asked, 
 def _repeated(shared: Tensor, row: Tensor, num_queries: int) -> Tensor:
     """What serves queries (c, n) as what serves rows of them; what all share stays shared."""
     return shared if len(shared) == 1 else each(shared, num_queries)[row]
-
-
-def _repeated_pairs(drop: Pairs, row: Tensor) -> Pairs:
-    start = torch.searchsorted(drop.row, row)
-    take, owner = expand(start, torch.searchsorted(drop.row, row, right=True) - start)
-    return Pairs(owner, drop.entity[take])

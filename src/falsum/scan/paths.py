@@ -32,8 +32,8 @@ from falsum.scan.scoring import Asked, at_a_time, block_size, scores_of
 class Scan:
     """What is to be folded: a batch of b queries against candidates.
 
-    positive: (t,) scores of the targets. ids: range(E) or (c, n), see `Candidates`. weight: (c, n), how often each
-    drawn id counts. drop: pairs that do not count, sorted by row. mutation: needs one target per query.
+    positive: (t,) scores of the targets. ids, weight, drop, shift: see `Candidates`, but that positive has had its
+    shift. mutation: needs one target per query.
     """
 
     asked: Asked
@@ -43,6 +43,7 @@ class Scan:
     weight: Tensor | None
     drop: Pairs | None
     mutation: Mutation | None
+    shift: Tensor | None = None
 
 
 class Path(NamedTuple):
@@ -131,6 +132,8 @@ def _drawn_state(scores: Callable[[Asked, Tensor], Tensor]) -> Callable[[Scan], 
 def _fold_drawn(scan: Scan, ids: Tensor, scores: Tensor) -> State:
     num = len(scan.asked.vector)
     weight = None if scan.weight is None else each(scan.weight.to(scores.dtype), num)
+    if scan.shift is not None:
+        scores = scores + each(scan.shift.to(scores.dtype), num)
     if scan.drop is not None:
         scores = scores.masked_fill(_hits(scan.drop, each(ids, num), scan.asked.rows.num), -torch.inf)
     if weight is not None:

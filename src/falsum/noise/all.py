@@ -1,15 +1,13 @@
-"""All entities, or uniform draws from them."""
+"""All entities as candidates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from falsum.graph.graph import Graph, Query, Side
-from falsum.noise.base import Candidates, Live, Noise, Sampler, known_answers
-from falsum.noise.draws import Drawn
+from falsum.graph.graph import Graph, Query
+from falsum.noise.base import Candidates, KnownAnswers, Live, Noise, Sampler, Size
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,9 @@ class All(Noise):
     def bind(self, graph: Graph, device: torch.device) -> Sampler:
         return Everyone(graph, device, self.filtered)
 
+    def state_bytes(self, size: Size) -> int:
+        return KnownAnswers.bytes(size) if self.filtered else 0
+
 
 class Everyone(Sampler):
     """Every entity for every query."""
@@ -40,19 +41,11 @@ class Everyone(Sampler):
     def __init__(self, graph: Graph, device: torch.device, filtered: bool) -> None:
         super().__init__()
         self.everything = range(graph.num_entities)
-        self.known = known_answers(graph, device) if filtered else None
+        self.known = KnownAnswers(graph, device) if filtered else None
 
     def num(self, query: Query) -> int:
         return len(self.everything)
 
     def draw(self, query: Query, seed: int, live: Live) -> Candidates:
-        drop = self.known[query.slot].of(query.anchor, query.relation) if self.known else None
+        drop = self.known.of(query) if self.known else None
         return Candidates(self.everything, drop=drop)
-
-
-@dataclass(frozen=True)
-class Uniform(Drawn):
-    """`num` uniform entities per query; for the other settings see `Drawn`."""
-
-    def odds(self, graph: Graph) -> dict[Side, Tensor]:
-        return dict.fromkeys(Side, torch.ones(graph.num_entities))

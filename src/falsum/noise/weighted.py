@@ -1,7 +1,4 @@
-"""Noises by how often an entity fills the open slot: sampled, as weights of uniform draws, and as exact expectation.
-
-Counts are those of the training triples and of the slot that is open (tails for tail questions).
-"""
+"""Weights in the place of draws: uniform draws that count by frequency, and exact expectations."""
 
 from __future__ import annotations
 
@@ -12,45 +9,11 @@ from torch import Tensor
 
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
-from falsum.noise.base import Candidates, Live, Noise, Sampler, slot_counts
-from falsum.noise.draws import MAX_NUM, Drawn, independent
+from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
+from falsum.noise.drawing import even_draws
+from falsum.noise.drawn import MAX_NUM
+from falsum.noise.proposals.odds import EXPONENTS, count_odds
 from falsum.seeds import generator
-
-# Powers of counts up to 10^9 stay finite.
-EXPONENTS = "[-10, 10]"
-
-
-def unigram(graph: Graph, exponent: float) -> dict[Side, Tensor]:
-    """Open slot -> (E,) float64 probabilities, proportional to count^exponent. 0 gives every entity the same.
-
-    Entities that never fill the slot have none unless the exponent is 0.
-    """
-    counts = {slot: slot_counts(graph, slot) for slot in Side}
-    powers = {slot: torch.where((n > 0) | (exponent == 0), n.pow(exponent), 0) for slot, n in counts.items()}
-    return {slot: power / power.sum() for slot, power in powers.items()}
-
-
-@dataclass(frozen=True)
-class Frequency(Drawn):
-    """`num` entities drawn in proportion to count^exponent (the unigram noise of word2vec: exponent 0.75).
-
-    At the optimum of negative sampling a candidate's share is p(y|x) / p_noise(y) (Kamigaito & Hayashi 2021, Prop. 3).
-    An entity that never fills the slot is never drawn, so nothing holds its score down. The other settings are those
-    of `Drawn`; without replacement, a draw costs a number per query and entity.
-    """
-
-    exponent: float = 1.0
-
-    def __post_init__(self) -> None:
-        Drawn.__post_init__(self)
-        in_range(EXPONENTS, exponent=self.exponent)
-
-    @property
-    def blind(self) -> bool:
-        return False  # each slot has counts of its own
-
-    def odds(self, graph: Graph) -> dict[Side, Tensor]:
-        return unigram(graph, self.exponent)
 
 
 @dataclass(frozen=True)
@@ -73,6 +36,9 @@ class FrequencyWeighted(Noise):
     def bind(self, graph: Graph, device: torch.device) -> Sampler:
         return WeightedUniform(self, graph, device)
 
+    def state_bytes(self, size: Size) -> int:
+        return 16 * size.entities
+
 
 class WeightedUniform(Sampler):
     """Each query's own uniform draws with the probabilities that another noise would have drawn them with."""
@@ -80,7 +46,8 @@ class WeightedUniform(Sampler):
     def __init__(self, settings: FrequencyWeighted, graph: Graph, device: torch.device) -> None:
         super().__init__()
         self.settings, self.device, self.num_entities = settings, device, graph.num_entities
-        self.share = {slot: each.to(device) for slot, each in unigram(graph, settings.exponent).items()}
+        for slot, each in count_odds(graph, settings.exponent).items():
+            self.register_buffer(slot.value, each.to(device), persistent=False)
 
     def num(self, query: Query) -> int:
         head = self.settings.num_head if query.slot is Side.HEAD else None
@@ -88,8 +55,8 @@ class WeightedUniform(Sampler):
 
     def draw(self, query: Query, seed: int, live: Live) -> Candidates:
         shape = (len(query), self.num(query))
-        ids = independent(shape, self.num_entities, None, generator(seed, self.device))
-        return Candidates(ids, weight=self.share[query.slot][ids])
+        ids = even_draws(shape, self.num_entities, generator(seed, self.device))
+        return Candidates(ids, weight=self.get_buffer(query.slot.value)[ids])
 
 
 @dataclass(frozen=True)
@@ -118,8 +85,11 @@ class Expected(Noise):
 
     def bind(self, graph: Graph, device: torch.device) -> Sampler:
         num = {Side.TAIL: self.num, Side.HEAD: self.num if self.num_head is None else self.num_head}
-        share = unigram(graph, self.exponent)
+        share = count_odds(graph, self.exponent)
         return WeightedEveryone({slot: (num[slot] * share[slot])[None].to(device) for slot in Side})
+
+    def state_bytes(self, size: Size) -> int:
+        return 24 * size.entities
 
 
 class WeightedEveryone(Sampler):
@@ -127,12 +97,13 @@ class WeightedEveryone(Sampler):
 
     def __init__(self, weight: dict[Side, Tensor]) -> None:
         super().__init__()
-        self.weight = weight
-        size = weight[Side.TAIL].shape[1]
-        self.everyone = torch.arange(size, device=weight[Side.TAIL].device)[None]
+        for slot, each in weight.items():
+            self.register_buffer(slot.value, each, persistent=False)
+        everyone = torch.arange(weight[Side.TAIL].shape[1], device=weight[Side.TAIL].device)
+        self.register_buffer("everyone", everyone[None], persistent=False)
 
     def num(self, query: Query) -> int:
-        return self.everyone.shape[1]
+        return self.get_buffer("everyone").shape[1]
 
     def draw(self, query: Query, seed: int, live: Live) -> Candidates:
-        return Candidates(self.everyone, weight=self.weight[query.slot])
+        return Candidates(self.get_buffer("everyone"), weight=self.get_buffer(query.slot.value))

@@ -1,0 +1,286 @@
+"""Drawn noise: a proposal, and what is made of its draws: who shares them, how many count, which are left out.
+
+Every named noise that draws is a `Drawn` with a proposal of its own; `Composed` takes any.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from falsum.errors import in_range
+from falsum.graph.graph import Graph, Pairs, Query, Side
+from falsum.noise.base import Candidates, KnownAnswers, Live, Noise, Sampler, Size
+from falsum.noise.counts import Count, Same
+from falsum.noise.drawing import Request, distinct, even_draws, repeated, row_totals
+from falsum.noise.proposals.base import Proposal
+from falsum.noise.proposals.odds import Even
+from falsum.noise.slots import Both, Slot
+from falsum.noise.suspects import Nobody, Suspects
+from falsum.seeds import generator
+
+# Draws per query beyond any use; ids of so many candidates fill the memory before a score is made.
+MAX_NUM = 10_000_000
+Sharing = Literal["query", "batch", "chunk"]
+Correction = Literal["none", "classic", "refined"]
+
+
+@dataclass(frozen=True)
+class Drawn(Noise):
+    """A noise that draws `num` candidates per query by a proposal (num_head overrides it where the head is open).
+
+    shared: "query", each query draws its own; "batch", one draw serves all queries, which turns gathers into one
+    matrix product, and equal queries share a row; "chunk", one draw per `chunk` queries.
+
+    filtered: True leaves out known training answers: own draws that hit one are drawn again, at most REDRAWS times and
+    then evenly among all entities; what still hits, and shared draws that hit, are not counted. "target" leaves out
+    only the answer that is asked for. False: draws may hit the target itself, as in Kamigaito & Hayashi 2021.
+
+    replacement: whether one draw may hold an entity twice.
+
+    correction: by log q, the log of how often a draw of n holds a candidate, n q(e), added with a minus to its score.
+    "refined": candidates only, so that a softmax over the target and its draws tends to the one over all entities
+    (Bengio & Senecal 2008; the positive is no draw: Khrylchenko et al. 2025). "classic": candidates and target (Yi
+    et al. 2019); negative sampling becomes noise-contrastive estimation (Gutmann & Hyvarinen 2010). Needs a proposal
+    that knows its odds.
+
+    slot, count, suspects: how much each side counts, how many draws count per question, which draws are doubted.
+    """
+
+    num: int = 256
+    num_head: int | None = None
+    shared: Sharing = "query"
+    chunk: int = 64
+    filtered: bool | Literal["target"] = False
+    replacement: bool = True
+    correction: Correction = "none"
+    slot: Slot = Both()  # noqa: RUF009 (frozen)
+    count: Count = Same()  # noqa: RUF009 (frozen)
+    suspects: Suspects = Nobody()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        in_range(f"[1, {MAX_NUM}]", num=self.num, num_head=self.num_head, chunk=self.chunk)
+        proposal = self.proposes()
+        if self.shared != "query" and proposal.sees == "query":
+            raise ValueError(
+                f'shared must be "query": what is drawn depends on the question; got {self.shared!r}. '
+                "Shared draws can be even, counted, or targets of the batch"
+            )
+        if self.shared != "query" and not isinstance(self.count, Same):
+            raise ValueError(f'count must be "same" where draws are shared; got shared = {self.shared!r}')
+        if self.correction != "none" and not proposal.exact:
+            raise ValueError(f'correction must be "none": the odds of these draws are not known; got {self.correction}')
+        if self.correction != "none" and not (self.replacement or isinstance(proposal, Even)):
+            raise ValueError('correction must be "none": how often distinct draws of uneven odds come is not known')
+
+    @abstractmethod
+    def proposes(self) -> Proposal:
+        """How candidates are drawn."""
+
+    @property
+    def groups(self) -> bool:
+        return self.shared == "batch" and isinstance(self.suspects, Nobody)
+
+    @property
+    def blind(self) -> bool:
+        plain = not self.filtered and isinstance(self.slot, Both) and self.num_head in (None, self.num)
+        return self.groups and plain and self.proposes().sees == "nothing"
+
+    def bind(self, graph: Graph, device: torch.device) -> Sampler:
+        return Draws(self, graph, device)
+
+    def state_bytes(self, size: Size) -> int:
+        counts = not isinstance(self.count, Same)
+        known = KnownAnswers.bytes(size) if self.filtered is True or counts else 0
+        slots = 0 if isinstance(self.slot, Both) else 16 * size.relations
+        return self.proposes().state_bytes(size) + known + slots + self.suspects.state_bytes(size)
+
+
+@dataclass(frozen=True)
+class Composed(Drawn):
+    """A noise put together by hand: any proposal."""
+
+    proposal: Proposal = Even()  # noqa: RUF009 (frozen)
+
+    def proposes(self) -> Proposal:
+        return self.proposal
+
+
+# Drawing again ends almost surely; the bound only stops queries whose answers are nearly all that can be drawn.
+REDRAWS = 16
+# Share of the entities that distinct draws and what they avoid may take for rejection to end within REDRAWS.
+SPARSE = 0.75
+
+
+class Draws(Sampler):
+    """A drawn noise on a graph. Raises ValueError when more distinct entities are asked for than have odds."""
+
+    def __init__(self, settings: Drawn, graph: Graph, device: torch.device) -> None:
+        super().__init__()
+        self.settings, self.device, self.num_entities = settings, device, graph.num_entities
+        self.num_base_relations = graph.num_base_relations
+        proposal = settings.proposes()
+        self.sees = proposal.sees
+        self.proposer = proposal.bind(graph, device)
+        self.lr = self.proposer.lr
+        counts = not isinstance(settings.count, Same)
+        self.known = KnownAnswers(graph, device) if settings.filtered is True or counts else None
+        self.detector = settings.suspects.bind(graph, device)
+        shares = settings.slot.shares(graph)
+        self.register_buffer("shares", None if shares is None else shares.to(device), persistent=False)
+        self.dense = not settings.replacement and self._dense()
+
+    def num(self, query: Query) -> int:
+        head = self.settings.num_head if query.slot is Side.HEAD else None
+        return self.settings.num if head is None else head
+
+    def draw(self, query: Query, seed: int, live: Live) -> Candidates:
+        request = self._request(query, seed, live)
+        ids = self._ids(request)
+        shift, own_shift = self._shifts(request, ids)
+        return Candidates(ids, self._weight(request, ids), request.barred, shift, own_shift, self._share(query))
+
+    def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
+        return self.proposer.learn(query, drawn, live, seed)
+
+    def _request(self, query: Query, seed: int, live: Live) -> Request:
+        rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // self.settings.chunk)}
+        barred = None
+        if self.settings.filtered is True:
+            assert self.known is not None
+            barred = self.known.of(query)
+        elif self.settings.filtered:
+            key = (query.row * self.num_entities + query.target).sort().values
+            barred = Pairs(torch.div(key, self.num_entities, rounding_mode="floor"), key % self.num_entities)
+        random = generator(seed, self.device)
+        # Sorted, so that equal questions may share a row without a change of what is drawn.
+        targets = query.target.sort().values if self.sees == "batch" else query.target
+        return Request(query, rows[self.settings.shared], self.num(query), targets, random, live, barred)
+
+    # Which entities
+
+    def _ids(self, request: Request) -> Tensor:
+        own = self.settings.shared == "query"
+        if self.dense:
+            odds = self.get_buffer(f"dense_{request.query.slot.value}")
+            return distinct(*request.shape, odds, request.barred if own else None, request.random)
+        ids = self.proposer.draw(request)
+        if self.settings.replacement and not (own and request.barred):
+            return ids
+        for last in range(REDRAWS):
+            where = self._bad(request, ids, own=own).nonzero(as_tuple=True)
+            if len(where[0]) == 0:
+                break
+            ids = ids.index_put(where, self._again(request, where[0], own=own, last=last == REDRAWS - 1))
+        return ids
+
+    def _bad(self, request: Request, ids: Tensor, *, own: bool) -> Tensor:
+        """(rows, n) bool: what is to be drawn again."""
+        bad = torch.zeros_like(ids, dtype=torch.bool) if self.settings.replacement else repeated(ids)
+        return bad | request.bars(ids, self.num_entities) if own else bad
+
+    def _again(self, request: Request, rows: Tensor, *, own: bool, last: bool) -> Tensor:
+        """One draw each for rows (k,); the last time evenly, but where that would make the odds unknown."""
+        if last and self.settings.correction == "none":
+            return even_draws(rows.shape, self.num_entities, request.random)
+        if own and self.sees == "query":
+            return self.proposer.draw(request.single(rows)).flatten()
+        return self.proposer.draw(replace(request, rows=len(rows), num=1)).flatten()
+
+    def _dense(self) -> bool:
+        """Whether distinct draws are so many that drawing again would not end soon; then the odds (E,) are kept."""
+        settings, most = self.settings, max(self.settings.num, self.settings.num_head or 0)
+        if self.sees not in ("nothing", "slot") or not settings.proposes().exact:
+            return False
+        odds = {slot: self._odds_of(slot) for slot in Side}
+        support = min(int((each > 0).sum()) for each in odds.values())
+        if most > support:
+            raise ValueError(f"cannot draw {most} of {support} entities without replacement")
+        if self.known and settings.shared == "query":
+            starts = [self.known.on(slot).start for slot in Side]
+            most += max((int(start.diff().max()) for start in starts if len(start) > 1), default=0)
+        even = all(bool((each == each[0]).all()) for each in odds.values())
+        if even and most <= SPARSE * support:
+            return False
+        for slot, each in odds.items():
+            self.register_buffer(f"dense_{slot.value}", each, persistent=False)
+        return True
+
+    def _odds_of(self, slot: Side) -> Tensor:
+        none, asked = torch.zeros(1, dtype=torch.int64, device=self.device), torch.ones(1, device=self.device)
+        query = Query(none, none, none, none, asked, Side.TAIL, slot)
+        request = Request(query, 1, 1, none, generator(0, self.device), DEAD)
+        return self.proposer.log_q(request, torch.arange(self.num_entities, device=self.device)[None])[0].exp()
+
+    # How much they count
+
+    def _weight(self, request: Request, ids: Tensor) -> Tensor | None:
+        """(b, n) or (1, n), or None: draws past a question's count, repeats and doubts."""
+        settings, parts = self.settings, []
+        if not settings.replacement and not self.dense:
+            again = repeated(ids)
+            if bool(again.any()):
+                parts.append((~again).float())
+        if not isinstance(settings.count, Same):
+            places = torch.arange(request.num, device=ids.device)
+            parts.append((places < self._counts(request)[:, None]).float())
+        if self.detector is not None:
+            parts.append(1 - self.detector.doubt(request.query, ids, request.live).float())
+        return None if not parts else torch.stack(torch.broadcast_tensors(*parts)).prod(0)
+
+    def _counts(self, request: Request) -> Tensor:
+        """(b,): how many draws count."""
+        query = request.query
+        assert self.known is not None
+        start = self.known.on(query.slot).start
+        row = self.known.row(query)
+        counts = self.settings.count.of(request.num, start[row + 1] - start[row])
+        return torch.full_like(row, request.num) if counts is None else counts
+
+    def _share(self, query: Query) -> Tensor | None:
+        if self.shares is None:
+            return None
+        slot = 0 if query.slot is Side.TAIL else 1
+        return self.get_buffer("shares")[slot, query.relation % self.num_base_relations]
+
+    def _shifts(self, request: Request, ids: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Minus the log of how often a draw holds each candidate, and each target."""
+        if self.settings.correction == "none":
+            return None, None
+        query = request.query
+        many = self._counts(request)[:, None] if not isinstance(self.settings.count, Same) else request.num
+        log_num = torch.as_tensor(many, device=ids.device).double().log()
+        # What is drawn again shares its odds out among what is left.
+        left = self._left(request) if self.settings.shared == "query" and request.barred else None
+        log_q = self.proposer.log_q(request, ids)
+        shift = -(log_q + log_num) if left is None else -(log_q - left.log()[:, None] + log_num)
+        # A candidate that cannot be drawn is not there to be counted.
+        shift = shift.masked_fill(shift == torch.inf, 0)
+        if self.settings.correction == "refined":
+            return shift, None
+        singly = request.single(query.row) if self.sees == "query" else request
+        own = self.proposer.log_q(singly, query.target[:, None] if self.sees == "query" else query.target[None])
+        of_row = log_num.expand(len(query), 1)[query.row, 0]
+        return shift, -(own.flatten() + of_row)
+
+    def _left(self, request: Request) -> Tensor:
+        """(b,): the odds of all that is not barred."""
+        assert request.barred is not None
+        row, entity = request.barred
+        if self.sees == "query":
+            log_q = self.proposer.log_q(request.single(row), entity[:, None]).flatten()
+        else:
+            log_q = self.proposer.log_q(request, entity[None]).flatten()
+        taken = row_totals(log_q.double().exp(), row, len(request.query))
+        return (1 - taken).clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _nothing(*_: object) -> Tensor:
+    raise AssertionError("odds that are asked for when a noise is bound do not depend on the model")
+
+
+DEAD = Live(_nothing, _nothing, _nothing, 0.0)

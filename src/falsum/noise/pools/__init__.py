@@ -1,0 +1,27 @@
+"""Pools by name: which entities are eligible for a question."""
+
+from falsum.noise.pools.algebra import Difference, Intersection, Union
+from falsum.noise.pools.base import Members, Pool, Provider, Sets
+from falsum.noise.pools.everyone import Everyone
+from falsum.noise.pools.seen import Seen
+
+POOLS: dict[str, type[Pool]] = {
+    "everyone": Everyone,
+    "seen": Seen,
+    "union": Union,
+    "intersection": Intersection,
+    "difference": Difference,
+}
+
+__all__ = [
+    "POOLS",
+    "Difference",
+    "Everyone",
+    "Intersection",
+    "Members",
+    "Pool",
+    "Provider",
+    "Seen",
+    "Sets",
+    "Union",
+]

@@ -1,0 +1,30 @@
+"""Proposals by name: how candidates are drawn."""
+
+from falsum.noise.proposals.base import Proposal, Proposer, Sees
+from falsum.noise.proposals.batch import Targets
+from falsum.noise.proposals.best import Best
+from falsum.noise.proposals.caches import Cached
+from falsum.noise.proposals.mixture import Mixture
+from falsum.noise.proposals.odds import Counted, Even
+
+PROPOSALS: dict[str, type[Proposal]] = {
+    "even": Even,
+    "counted": Counted,
+    "targets": Targets,
+    "mixture": Mixture,
+    "best": Best,
+    "cached": Cached,
+}
+
+__all__ = [
+    "PROPOSALS",
+    "Best",
+    "Cached",
+    "Counted",
+    "Even",
+    "Mixture",
+    "Proposal",
+    "Proposer",
+    "Sees",
+    "Targets",
+]

@@ -1,0 +1,67 @@
+"""Proposal: how candidates are drawn. Proposer: a proposal on a graph, with whatever it keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from falsum.graph.graph import Graph, Query
+from falsum.noise.base import Candidates, Live, Size
+from falsum.noise.drawing import Request
+
+# What the odds of a proposal may depend on, each more than the one before it.
+Sees = Literal["nothing", "slot", "batch", "query"]
+ORDER: tuple[Sees, ...] = ("nothing", "slot", "batch", "query")
+
+
+class Proposer(nn.Module, ABC):
+    """Draws entities for questions. Buffers and parameters as in `Sampler`; lr is that of its own parameters."""
+
+    lr: float = 1e-3
+
+    @abstractmethod
+    def draw(self, request: Request) -> Tensor:
+        """(rows, num) int64 entities, each drawn by its own chance."""
+
+    def log_q(self, request: Request, ids: Tensor) -> Tensor:
+        """The log-probability that one draw for a row is ids[row, j], float, -inf where it cannot be.
+
+        ids: (rows, n) or (1, n); so is the result, or (rows, n) of (1, n). Only asked of proposals that are `exact`.
+        """
+        raise NotImplementedError
+
+    def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
+        """See `Sampler.learn`."""
+        return None
+
+
+class Proposal(ABC):
+    """Settings of a proposal.
+
+    sees: what its odds depend on. Draws can be shared among questions only where they do not depend on the question.
+    exact: whether the probability of every draw is known, as corrections of a loss need it.
+    """
+
+    @property
+    def sees(self) -> Sees:
+        return "query"
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    @abstractmethod
+    def bind(self, graph: Graph, device: torch.device) -> Proposer:
+        """The proposal on this graph. Raises ValueError when it cannot draw from the graph."""
+
+    @abstractmethod
+    def state_bytes(self, size: Size) -> int:
+        """Bytes that its proposer keeps on a graph of this size."""
+
+
+def more(*seen: Sees) -> Sees:
+    """What is seen by whatever is put together of parts that see so much."""
+    return max(seen, key=ORDER.index)

@@ -1,0 +1,53 @@
+"""Hard candidates by choice: the best of several draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from falsum.errors import in_range
+from falsum.graph.graph import Graph, Query
+from falsum.noise.base import Candidates, Live, Size
+from falsum.noise.drawing import Request
+from falsum.noise.proposals.base import Proposal, Proposer
+from falsum.noise.proposals.odds import Even
+
+
+@dataclass(frozen=True)
+class Best(Proposal):
+    """Of every `of` draws of `pool`, the one with the highest score now (dynamic sampling; Zhang et al. 2013).
+
+    The simplest hard negatives, and the null against which others are held: with uniform draws the best of M lies at
+    the M / (M + 1) quantile of all scores on average. What a filter bars is chosen last.
+    """
+
+    of: int = 4
+    pool: Proposal = Even()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        in_range("[1, 1e6]", of=self.of)
+
+    def bind(self, graph: Graph, device: torch.device) -> Proposer:
+        return BestDraws(self.of, self.pool.bind(graph, device), graph.num_entities)
+
+    def state_bytes(self, size: Size) -> int:
+        return self.pool.state_bytes(size)
+
+
+class BestDraws(Proposer):
+    """The best of every `of` draws of a proposer."""
+
+    def __init__(self, of: int, pool: Proposer, num_entities: int) -> None:
+        super().__init__()
+        self.of, self.pool, self.num_entities, self.lr = of, pool, num_entities, pool.lr
+
+    def draw(self, request: Request) -> Tensor:
+        ids = self.pool.draw(replace(request, num=request.num * self.of))
+        scores = request.live.score(request.query, ids).masked_fill(request.bars(ids, self.num_entities), -torch.inf)
+        best = scores.unflatten(1, (-1, self.of)).argmax(-1, keepdim=True)
+        return ids.unflatten(1, (-1, self.of)).gather(-1, best).squeeze(-1)
+
+    def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
+        return self.pool.learn(query, drawn, live, seed)
