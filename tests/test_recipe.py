@@ -15,6 +15,8 @@ from falsum import recipes
 from falsum.errors import UserError
 from falsum.graph import load
 from falsum.models import MODELS
+from falsum.noise.pools import Seen
+from falsum.noise.proposals import Counted
 from falsum.recipe import memory
 from falsum.recipe.assemble import assemble
 from falsum.recipe.parts import FAMILIES, build, options
@@ -34,8 +36,36 @@ PLACES: dict[str, Any] = {
     "schedule": lambda part: {"model": MODEL, "schedule": part},
     "mutation": lambda part: {"model": MODEL, "mutation": part},
     "init": lambda part: {"model": MODEL, "init": {"entity": part, "parameters": part}},
+    "proposal": lambda part: composed(proposal=part),
+    "pool": lambda part: composed(proposal={"name": "even", "pool": part}),
+    "slot": lambda part: composed(slot=part),
+    "count": lambda part: composed(count=part),
+    "suspects": lambda part: composed(suspects=part),
+    "curve": lambda part: {"model": MODEL, "noise": {"name": "pseudo-typed", "uniform": part}},
+}
+# Where a part of such a family then stands.
+PATHS: dict[str, tuple[Any, ...]] = {
+    "penalty": ("penalty", 0),
+    "init": ("init", "entity"),
+    "proposal": ("noise", "proposal"),
+    "pool": ("noise", "proposal", "pool"),
+    "slot": ("noise", "slot"),
+    "count": ("noise", "count"),
+    "suspects": ("noise", "suspects"),
+    "curve": ("noise", "uniform"),
 }
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
+
+
+def composed(**parts: Any) -> dict[str, Any]:
+    return {"model": MODEL, "noise": {"name": "composed", **parts}}
+
+
+def found(values: Any, family: str) -> Any:
+    """The part of a family in nested settings."""
+    for key in PATHS.get(family, (family,)):
+        values = values[key]
+    return values
 
 
 def whole(family: str, name: str) -> dict[str, Any]:
@@ -61,9 +91,7 @@ def test_every_setting_of_a_member_is_written_out(member: tuple[str, str]) -> No
     """The file is enough to rerun when a later version has other defaults; only None, which TOML lacks, is left out."""
     text = tomllib.loads(read(whole(*member)).to_toml())
     family, name = member
-    part = {"penalty": lambda: text["penalty"][0], "init": lambda: text["init"]["entity"]}.get(
-        family, lambda: text.get(family)
-    )()
+    part = found(text, family) if options(family, name).model_fields else {}
     fields = options(family, name).model_fields
     for key, field in fields.items():
         assert key in part or field.default is None
@@ -71,8 +99,7 @@ def test_every_setting_of_a_member_is_written_out(member: tuple[str, str]) -> No
 
 @pytest.mark.parametrize("member", [m for m in MEMBERS if m[0] != "init"], ids="-".join)
 def test_every_member_is_built_from_its_part(member: tuple[str, str]) -> None:
-    recipe = read(whole(*member))
-    part = recipe.penalty[0] if member[0] == "penalty" else getattr(recipe, member[0])
+    part = found(read(whole(*member)).model_dump(), member[0])
     assert type(build(member[0], part)) is FAMILIES[member[0]][member[1]]
 
 
@@ -123,7 +150,7 @@ def test_named_recipes_survive_their_file(name: str) -> None:
         ({"model": MODEL, "noise": {"name": "uniform", "shared": "all"}}, ["shared", "'query', 'batch' or 'chunk'"]),
         ({"model": MODEL, "objective": {"name": "softmax", "label_smoothing": 1.0}}, ["label_smoothing", "[0, 1)"]),
         ({"model": MODEL, "penalty": [{"name": "n3", "wait": 1}]}, ["penalty.0", "'wait'", "legal keys here: weight"]),
-        ({"model": MODEL, "optimizer": "adam"}, ["optimizer", "'adam'"]),
+        ({"model": MODEL, "optimizer": 3}, ["optimizer", "(got 3)"]),
         ({"model": MODEL, "init": {"entity": {"name": "normal", "seed": 1}}}, ["'seed'", "legal keys here: std"]),
         ({"model": MODEL, "dropout": {"entity": 1.0}}, ["dropout.entity", "less than 1"]),
         ({"model": MODEL, "train": {"epochs": 0}}, ["train.epochs", "greater than or equal to 1", "got 0"]),
@@ -142,9 +169,7 @@ def test_errors_name_the_key_and_what_is_legal(values: dict[str, Any], parts: li
 @pytest.mark.parametrize("member", MEMBERS, ids="-".join)
 def test_unknown_options_of_every_member_list_its_options(member: tuple[str, str]) -> None:
     values = whole(*member)
-    part = {"penalty": lambda: values["penalty"][0], "init": lambda: values["init"]["entity"]}.get(
-        member[0], lambda: values[member[0]]
-    )()
+    part = found(values, member[0])
     part["no_such_option"] = 1
     with pytest.raises(UserError, match="no_such_option") as error:
         read(values)
@@ -265,27 +290,54 @@ def test_parts_nest_in_files_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
         '[model]\nname = "distmult"\ndim = 4\n\n[noise]\nname = "best-of"\nof = 2\n\n'
-        '[noise.pool]\nnum = 8\nname = "frequency"\n'
+        '[noise.pool]\nname = "counted"\nexponent = 0.5\npool = "seen"\n'
     )
     recipe = read_file(path)
-    assert recipe.noise["pool"] == {**recipe.noise["pool"], "name": "frequency", "num": 8, "exponent": 1.0}
+    assert recipe.noise["pool"] == {
+        **recipe.noise["pool"],
+        "name": "counted",
+        "exponent": 0.5,
+        "pool": {"name": "seen"},
+    }
     built = build("noise", recipe.noise)
-    assert (type(built.pool).__name__, built.pool.num, built.of) == ("Frequency", 8, 2)
-    swapped = recipe.changed(**{"noise.pool.name": "uniform", "noise.pool.filtered": True})
-    assert swapped.noise["pool"]["filtered"] is True
-    assert "exponent" not in swapped.noise["pool"]
-    assert recipe.changed(**{"noise.pool": "uniform"}).noise["pool"]["num"] == 256
+    assert (built.pool, built.of) == (Counted(0.5, pool=Seen()), 2)
+    swapped = recipe.changed(**{"noise.pool.name": "even", "noise.pool.pool": "everyone"})
+    assert swapped.noise["pool"] == {"name": "even", "pool": {"name": "everyone"}}
+    assert recipe.changed(**{"noise.pool": "targets"}).noise["pool"] == {"name": "targets"}
     assert read_file(path).to_toml() == recipe.to_toml()
+
+
+def test_a_number_stands_for_a_curve() -> None:
+    recipe = read({"model": {"name": "distmult", "dim": 4}, "noise": {"name": "pseudo-typed", "uniform": 0.25}})
+    assert recipe.noise["uniform"] == {"name": "constant", "value": 0.25}
+    curve = {"name": "ramp", "start": 0.1, "stop": 0.9}
+    assert build("noise", recipe.changed(**{"noise.uniform": curve}).noise).uniform.at(10) == pytest.approx(0.5)
+    with pytest.raises(UserError, match=r"share must lie in \[0, 1\], got 1.5"):
+        recipe.changed(**{"noise.uniform": {**curve, "stop": 1.5}})
+
+
+IMPOSSIBLE = [
+    ({"name": "pseudo-typed", "shared": "batch"}, "what is drawn depends on the question"),
+    ({"name": "nscaching", "correction": "refined"}, "the odds of these draws are not known"),
+    ({"name": "frequency", "correction": "classic", "replacement": False}, "how often distinct draws of uneven odds"),
+    ({"name": "uniform", "shared": "batch", "count": "rarer"}, "count must be"),
+]
+
+
+@pytest.mark.parametrize(("noise", "why"), IMPOSSIBLE, ids=str)
+def test_compositions_that_mean_nothing_are_refused_with_the_reason(noise: dict[str, Any], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        read({"model": {"name": "distmult", "dim": 4}, "noise": noise})
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"noise.pool.nmu": 3}, ("'nmu'", "num_head", "replacement")),
-        ({"noise.pool.name": "nobody"}, ("'nobody'", "legal names: uniform, frequency.")),
-        ({"noise.pool.name": "all"}, ("'all'", "legal names: uniform, frequency.")),
-        ({"noise.pool.num": 7}, ("multiple of 4", "got 7")),
-        ({"noise.pool.num": 0}, ("num must lie in [1, 10000000], got 0",)),
+        ({"noise.pool.nmu": 3}, ("'nmu'", "pool")),
+        ({"noise.pool.name": "nobody"}, ("'nobody'", "legal names: even, counted, targets")),
+        ({"noise.pool.name": "all"}, ("'all'", "legal names: even, counted, targets")),
+        ({"noise.pool.pool": "all"}, ("'all'", "legal names: everyone, seen")),
+        ({"noise.of": 0}, ("of must lie in [1, 1e6], got 0",)),
     ],
     ids=str,
 )
@@ -317,7 +369,7 @@ def test_the_candidates_of_a_batch_are_counted_as_its_sampler_counts_them(monkey
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 30)
     graph = load("world")
     plain = read({"model": {"name": "distmult", "dim": 4}, "train": {"batch_size": 500}})
-    pool = {"name": "best-of", "of": 2, "pool": {"name": "uniform", "num": 1_000_000}}
-    with pytest.raises(UserError, match="500 x 500,000 drawn candidates"):
+    pool = {"name": "best-of", "of": 2, "num": 500_000}
+    with pytest.raises(UserError, match="500 x 1,000,000 drawn candidates"):
         assemble(plain.changed(noise=pool), graph)
     assert assemble(plain.changed(noise={"name": "expected", "num": 1e7}), graph).sampler.everyone.shape[0] == 1

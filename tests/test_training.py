@@ -33,6 +33,8 @@ def recipe(**sections: Any) -> Recipe:
 
 
 UNIFORM = {"name": "uniform", "num": 4}
+RAMP = {"name": "ramp", "start": 0.2, "stop": 0.8}
+
 RECIPES = {
     "softmax over all, grouped, dropout": recipe(dropout={"entity": 0.3, "relation": 0.2}, penalty=[{"name": "n3"}]),
     "softmax over all, both sides joined": recipe(
@@ -67,7 +69,12 @@ RECIPES = {
         model={"name": "transd", "dim": 6},
     ),
     "best of three, three terms": recipe(
-        noise={"name": "best-of", "of": 3, "pool": {"name": "uniform", "num": 12, "filtered": True}},
+        noise={
+            "name": "best-of",
+            "of": 3,
+            "num": 4,
+            "pool": {"name": "mixture", "share": {"name": "ramp", "start": 0.2, "stop": 0.8}},
+        },
         objective={"name": "negative-sampling"},
         terms=[
             {"objective": {"name": "infonce", "temperature_lr": 0.01}, "mutation": {"name": "mixup"}, "redraw": True},
@@ -350,7 +357,7 @@ def test_a_learned_temperature_is_told_moves_by_its_own_rate_and_stays_in_no_mod
     still, _ = run(settings.changed(**{"objective.temperature_lr": 0.0}))
     assert not still.learned[0].held
     names = trainer.state()[0]
-    assert {"objective.0.temperature", "noise.tail", "noise.head"} <= set(names)
+    assert {"objective.0.temperature", "noise.proposer.tail", "noise.proposer.head"} <= set(names)
     assert not any(name.startswith(("noise", "objective")) for name in trainer.job.scoring.tensors())
 
 

@@ -27,7 +27,7 @@ class Curve(ABC):
 class Constant(Curve):
     """The same value at all times. A plain number in a recipe stands for it."""
 
-    value: float
+    value: float = 1.0
 
     def at(self, epoch: float) -> float:
         return self.value
@@ -44,8 +44,8 @@ class Ramp(Curve):
     shape: "linear"; "cosine", slow at both ends; "step", all at once when the epochs are over.
     """
 
-    start: float
-    stop: float
+    start: float = 0.0
+    stop: float = 1.0
     epochs: float = 20.0
     wait: float = 0.0
     shape: Literal["linear", "cosine", "step"] = "linear"
@@ -75,8 +75,8 @@ class RiseFall(Curve):
     hard to a good model is often true.
     """
 
-    low: float
-    high: float
+    low: float = 0.0
+    high: float = 0.5
     wait: float = 5.0
     rise: float = 10.0
     fall: float = 20.0

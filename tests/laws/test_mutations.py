@@ -54,7 +54,7 @@ def mixed_loss(
         own = query.select(torch.tensor([row]))
         rivals = worlds.counted(query, drawn, row, parts.entities.num)
         if isinstance(drawn.ids, range):  # the query's other targets are rivals of this one, mutated like the rest
-            rivals = sorted(rivals + [(e, 1.0) for e in worlds.targets_of(query, row) if e != target])
+            rivals = sorted(rivals + [(e, 1.0, 0.0) for e in worlds.targets_of(query, row) if e != target])
         scores = []
         for entity, *_ in rivals:
             ids = torch.tensor([[entity]])
@@ -64,7 +64,7 @@ def mixed_loss(
             ends = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)
             scores.append(truth.rule(ends[0], relation, ends[1], truth.core))
         positive = truth.score(query, row, target)
-        values += oracle.LOSSES[objective[0]]([positive], scores, [w for _, w in rivals], **objective[1])
+        values += oracle.LOSSES[objective[0]]([positive], scores, [w for _, w, _ in rivals], **objective[1])
     return torch.tensor(values, dtype=torch.float64)
 
 

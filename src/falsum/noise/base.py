@@ -94,7 +94,8 @@ class Noise(ABC):
 
     everyone: every entity is a candidate, so every row has a gradient at every step. groups: equal queries of a batch
     always have the same candidates, so they can share a row. blind: candidates depend on nothing of a query, not even
-    on its open slot, so that questions of both sides can share a batch.
+    on its open slot, so that questions of both sides can share a batch. looks: how many entities are looked at for each
+    candidate that is drawn.
     """
 
     @property
@@ -108,6 +109,10 @@ class Noise(ABC):
     @property
     def blind(self) -> bool:
         return False
+
+    @property
+    def looks(self) -> int:
+        return 1
 
     @abstractmethod
     def bind(self, graph: Graph, device: torch.device) -> Sampler:

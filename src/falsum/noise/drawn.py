@@ -90,6 +90,10 @@ class Drawn(Noise):
         plain = not self.filtered and isinstance(self.slot, Both) and self.num_head in (None, self.num)
         return self.groups and plain and self.proposes().sees == "nothing"
 
+    @property
+    def looks(self) -> int:
+        return self.proposes().looks
+
     def bind(self, graph: Graph, device: torch.device) -> Sampler:
         return Draws(self, graph, device)
 
@@ -97,7 +101,8 @@ class Drawn(Noise):
         counts = not isinstance(self.count, Same)
         known = KnownAnswers.bytes(size) if self.filtered is True or counts else 0
         slots = 0 if isinstance(self.slot, Both) else 16 * size.relations
-        return self.proposes().state_bytes(size) + known + slots + self.suspects.state_bytes(size)
+        odds = 0 if self.replacement else 16 * size.entities  # kept where draws are many: see `Draws`
+        return self.proposes().state_bytes(size) + known + slots + odds + self.suspects.state_bytes(size)
 
 
 @dataclass(frozen=True)

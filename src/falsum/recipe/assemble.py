@@ -110,7 +110,7 @@ def _drawn(recipe: Recipe, graph: Graph, noise: Noise, sampler: Sampler) -> dict
     """Bytes of the candidates of a batch: scores, twice, their gradient, and ids where queries have their own."""
     train = graph.splits["train"]
     batch = min(recipe.train.batch_size, len(train))
-    num = max(sampler.num(graph.queries(train[:1], side, grouped=False)) for side in BOTH_SIDES)
+    num = noise.looks * max(sampler.num(graph.queries(train[:1], side, grouped=False)) for side in BOTH_SIDES)
     return {
         f"{batch:,} x {num:,} drawn candidates": 0 if noise.everyone else batch * num * (12 if noise.groups else 20)
     }

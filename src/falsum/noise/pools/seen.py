@@ -22,8 +22,8 @@ class Seen(Pool):
         return Fillers(graph, device)
 
     def state_bytes(self, size: Size) -> int:
-        """At most: every triple gives each slot a filler of its own."""
-        return 8 * (2 * size.relations + 1 + 2 * size.triples)
+        """At most: every triple gives each slot a filler of its own, but no slot has one twice."""
+        return 8 * (2 * size.relations + 1 + 2 * min(size.triples, size.relations * size.entities))
 
 
 class Fillers(Sets):

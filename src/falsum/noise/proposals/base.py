@@ -42,7 +42,8 @@ class Proposal(ABC):
     """Settings of a proposal.
 
     sees: what its odds depend on. Draws can be shared among questions only where they do not depend on the question.
-    exact: whether the probability of every draw is known, as corrections of a loss need it.
+    exact: whether the probability of every draw is known, as corrections of a loss need it. looks: how many entities
+    are looked at for each draw, the others let go: they take memory while it is made.
     """
 
     @property
@@ -52,6 +53,10 @@ class Proposal(ABC):
     @property
     def exact(self) -> bool:
         return False
+
+    @property
+    def looks(self) -> int:
+        return 1
 
     @abstractmethod
     def bind(self, graph: Graph, device: torch.device) -> Proposer:

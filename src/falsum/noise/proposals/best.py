@@ -29,6 +29,10 @@ class Best(Proposal):
     def __post_init__(self) -> None:
         in_range("[1, 1e6]", of=self.of)
 
+    @property
+    def looks(self) -> int:
+        return self.of * self.pool.looks
+
     def bind(self, graph: Graph, device: torch.device) -> Proposer:
         return BestDraws(self.of, self.pool.bind(graph, device), graph.num_entities)
 

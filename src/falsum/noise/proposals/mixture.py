@@ -42,6 +42,10 @@ class Mixture(Proposal):
     def exact(self) -> bool:
         return self.first.exact and self.second.exact
 
+    @property
+    def looks(self) -> int:
+        return max(self.first.looks, self.second.looks)
+
     def bind(self, graph: Graph, device: torch.device) -> Proposer:
         return Mixed(self.first.bind(graph, device), self.second.bind(graph, device), self.share)
 
