@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -40,6 +41,12 @@ def pairs(drop: Pairs | None) -> set[tuple[int, int]]:
     return set() if drop is None else set(zip(drop.row.tolist(), drop.entity.tolist(), strict=True))
 
 
+def counted(query: Query, candidates: Candidates) -> set[tuple[int, int]]:
+    """(query row, entity) of every drawn candidate that counts."""
+    rows = range(len(query))
+    return {(i, e) for i in rows for e, w, up in worlds.counted(query, candidates, i, 0) if w and up > -math.inf}
+
+
 def barred(noise: tuple[str, dict], g: Graph, query: Query) -> set[tuple[int, int]]:
     """The pairs that must never count."""
     filtered = getattr(worlds.make_noise(noise), "filtered", False)
@@ -57,10 +64,11 @@ def test_draws_stay_in_range_and_drop_what_is_known(noise: tuple[str, dict], sid
             candidates = worlds.draw(noise, g, query, seed)
             if isinstance(candidates.ids, range):
                 assert candidates.ids == range(g.num_entities)
+                assert pairs(candidates.drop) == barred(noise, g, query)
             else:
                 assert candidates.ids.dtype == torch.int64
                 assert ((candidates.ids >= 0) & (candidates.ids < g.num_entities)).all()
-            assert pairs(candidates.drop) == barred(noise, g, query)
+                assert not counted(query, candidates) & barred(noise, g, query)
 
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
@@ -77,6 +85,11 @@ def test_equal_seeds_draw_alike_and_others_do_not(noise: tuple[str, dict]) -> No
         assert torch.equal(one.ids, other.ids) == (noise[0] == "expected")
 
 
+def seen_of(query: Query, candidates: Candidates) -> set[tuple[int, int]]:
+    """What counts of drawn candidates, or what is left out of all."""
+    return pairs(candidates.drop) if isinstance(candidates.ids, range) else counted(query, candidates)
+
+
 @pytest.mark.parametrize("name", NOISES)
 def test_noises_that_group_give_equal_queries_equal_candidates(name: str) -> None:
     for noise in worlds.settings_of({name: NOISES[name]}, worlds.NOISE_SETTINGS):
@@ -90,8 +103,10 @@ def test_noises_that_group_give_equal_queries_equal_candidates(name: str) -> Non
                     assert torch.equal(of_single.ids, of_grouped.ids)
                 key = grouped.anchor * g.num_relations + grouped.relation
                 row = torch.searchsorted(key, single.anchor * g.num_relations + single.relation)
-                rest = {(int(i), e) for i, e in pairs(of_grouped.drop)}
-                assert pairs(of_single.drop) == {(i, e) for i, r in enumerate(row.tolist()) for q, e in rest if q == r}
+                rest = seen_of(grouped, of_grouped)
+                assert seen_of(single, of_single) == {
+                    (i, e) for i, r in enumerate(row.tolist()) for q, e in rest if q == r
+                }
 
 
 def test_own_draws_are_never_known_answers() -> None:

@@ -17,9 +17,9 @@ from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
 from falsum.noise import NOISES, Candidates, Composed, Drawn, Frequency, Noise, PseudoTyped, Size, Uniform
 from falsum.noise.base import bytes_of
 from falsum.noise.counts import Rarer
-from falsum.noise.drawing import Request
 from falsum.noise.pools import POOLS, Difference, Everyone, Intersection, Members, Pool, Seen, Union
 from falsum.noise.proposals import PROPOSALS, Best, Counted, Even, Mixture, Proposal, Targets
+from falsum.noise.request import Request
 from falsum.noise.slots import Bernoulli, Both, OneSide
 from falsum.objectives import NegativeSampling, SoftmaxCrossEntropy
 from falsum.scan.loss import loss
@@ -168,10 +168,15 @@ def test_a_question_whose_pool_is_all_answers_still_gets_candidates(noise: Noise
     g = replace(GRAPHS[0], splits={"train": train})
     query = questions(g, side)
     drawn = noise.bind(g, worlds.CPU).draw(query, 0, worlds.live(g))
-    assert drawn.drop is not None
-    barred = {(int(r), int(e)) for r, e in zip(*drawn.drop, strict=True)}
-    for i, row in enumerate(drawn.ids.tolist()):
-        assert {e for e in row if (i, e) not in barred}
+    for i in range(len(query)):
+        answers = {
+            t[2 if side is Side.TAIL else 0]
+            for t in train.tolist()
+            if t[0 if side is Side.TAIL else 2] == query.anchor[i]
+        }
+        left = {e for e, *_ in worlds.counted(query, drawn, i, 7)}
+        assert left
+        assert not left & answers
 
 
 def test_only_the_target_is_left_out_where_asked() -> None:
@@ -196,14 +201,19 @@ def test_repeats_count_once_without_replacement() -> None:
 # Corrections
 
 
+def counting(drawn: Candidates, ids: Tensor) -> Tensor:
+    """The weight of every draw, 0 where it is left out."""
+    weight = torch.ones(ids.shape) if drawn.weight is None else drawn.weight.expand(ids.shape).clone()
+    return weight if drawn.shift is None else weight.masked_fill(drawn.shift.expand(ids.shape) == -torch.inf, 0)
+
+
 def expected_counts(noise: Drawn, g: Graph, query: Query, draws: int) -> Tensor:
     """(b, E): how often each entity is drawn per draw of the noise."""
     sampler, counts = noise.bind(g, worlds.CPU), torch.zeros(len(query), g.num_entities, dtype=torch.float64)
     for seed in range(draws):
         drawn = sampler.draw(query, seed, worlds.live(g))
         ids = drawn.ids.expand(len(query), -1)
-        weight = torch.ones(ids.shape) if drawn.weight is None else drawn.weight
-        counts.scatter_add_(1, ids, weight.double())
+        counts.scatter_add_(1, ids, counting(drawn, ids).double())
     return counts / draws
 
 
@@ -229,7 +239,7 @@ def test_shifts_are_the_logs_of_expected_counts(noise: Drawn) -> None:
         assert drawn.shift is not None
         assert drawn.own_shift is None
         ids = drawn.ids.expand(3, -1)
-        counted = (drawn.weight if drawn.weight is not None else torch.ones(ids.shape)) > 0
+        counted = counting(drawn, ids) > 0
         found = often.gather(1, ids)
         torch.testing.assert_close(
             (-drawn.shift.expand(3, -1)).double().exp()[counted], found[counted], rtol=0.08, atol=0.05

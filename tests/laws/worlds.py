@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -237,7 +238,9 @@ def counted(query: Query, candidates: Candidates, i: int, num_entities: int) -> 
     ids = of_query(candidates.ids, query, i)
     weights = [1.0] * len(ids) if candidates.weight is None else of_query(candidates.weight, query, i)
     shifts = [0.0] * len(ids) if candidates.shift is None else of_query(candidates.shift, query, i)
-    return [(e, w, up) for e, w, up in zip(ids, weights, shifts, strict=True) if e not in dropped and w]
+    return [
+        (e, w, up) for e, w, up in zip(ids, weights, shifts, strict=True) if e not in dropped and w and up > -math.inf
+    ]
 
 
 def of_query(shared: Tensor, query: Query, i: int) -> list[Any]:

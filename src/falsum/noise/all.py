@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from falsum.graph.graph import Graph, Query
-from falsum.noise.base import Candidates, KnownAnswers, Live, Noise, Sampler, Size
+from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
+from falsum.noise.known import KnownAnswers
 
 
 @dataclass(frozen=True)

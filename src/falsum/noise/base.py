@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Pairs, Query, Side
+from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +123,6 @@ class Noise(ABC):
         """Bytes that the sampler keeps on a graph of this size, from a formula: nothing is built."""
 
 
-Known = dict[Side, Answers]
-
-
 def bytes_of(module: nn.Module) -> int:
     """Bytes of the parameters and buffers of a module."""
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
@@ -135,37 +132,3 @@ def slot_counts(graph: Graph, slot: Side) -> Tensor:
     """(E,) float64: how often each entity fills `slot` in the training triples."""
     column = 2 if slot is Side.TAIL else 0
     return torch.bincount(graph.splits["train"][:, column], minlength=graph.num_entities).double()
-
-
-def known_answers(graph: Graph, device: torch.device) -> Known:
-    """Training answers of both sides, to filter candidates with."""
-    return {side: graph.answers(["train"], side).to(device) for side in Side}
-
-
-class KnownAnswers(nn.Module):
-    """Training answers of both sides as buffers: they count as state and move between devices."""
-
-    def __init__(self, graph: Graph, device: torch.device) -> None:
-        super().__init__()
-        self.num_relations = graph.num_relations
-        for slot, answers in known_answers(graph, device).items():
-            for name, tensor in (("key", answers.key), ("start", answers.start), ("entity", answers.entity)):
-                self.register_buffer(f"{slot.value}_{name}", tensor, persistent=False)
-
-    def on(self, slot: Side) -> Answers:
-        """The answers of questions with this open slot."""
-        key, start, entity = (self.get_buffer(f"{slot.value}_{name}") for name in ("key", "start", "entity"))
-        return Answers(key, start, entity, self.num_relations)
-
-    def of(self, query: Query) -> Pairs:
-        """(query row, entity) of every known answer, sorted."""
-        return self.on(query.slot).of(query.anchor, query.relation)
-
-    def row(self, query: Query) -> Tensor:
-        """(b,): which of the questions of the training split each query is."""
-        key = query.anchor * self.num_relations + query.relation
-        return torch.searchsorted(self.on(query.slot).key, key)
-
-    @staticmethod
-    def bytes(size: Size) -> int:
-        return 8 * (2 * size.questions + 2 + 2 * size.triples)

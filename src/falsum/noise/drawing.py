@@ -1,50 +1,11 @@
-"""Drawing entities: from odds, from sets, without repeats, past what must not be drawn. Pure functions of a generator.
-
-All that a proposal is asked for stands in one `Request`.
-"""
+"""Drawing entities: from odds, without repeats, past what must not be drawn. Pure functions of a generator."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from falsum.graph.graph import Pairs, Query
-from falsum.noise.base import Live
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a proposal is asked for: `rows` x `num` entities. rows: len(query), each query's own; or fewer, shared.
-
-    targets: (t,) of the whole batch. random: where all chance comes from, on the device of the tables. barred: (query
-    row, entity) pairs that will not be counted, sorted: proposals that rank look past them, others need not care, since
-    what hits one is drawn again.
-    """
-
-    query: Query
-    rows: int
-    num: int
-    targets: Tensor
-    random: torch.Generator
-    live: Live
-    barred: Pairs | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows, self.num
-
-    def bars(self, ids: Tensor, num_entities: int) -> Tensor:
-        """(rows, n) bool: whether ids (rows, n), each query's own, will not be counted."""
-        if self.barred is None:
-            return torch.zeros_like(ids, dtype=torch.bool)
-        return contains(self.barred, ids, num_entities)
-
-    def single(self, rows: Tensor) -> Request:
-        """One draw for each of the queries `rows` (k,), which may repeat."""
-        barred = None if self.barred is None else self.barred.select(rows)
-        return replace(self, query=self.query.select(rows), rows=len(rows), num=1, barred=barred)
+from falsum.graph.graph import Pairs
 
 
 def even_draws(shape: tuple[int, ...], num_entities: int, random: torch.Generator) -> Tensor:
@@ -52,11 +13,33 @@ def even_draws(shape: tuple[int, ...], num_entities: int, random: torch.Generato
     return torch.randint(num_entities, shape, generator=random, device=random.device)
 
 
-def by_steps(shape: tuple[int, ...], steps: Tensor, random: torch.Generator) -> Tensor:
-    """Positions drawn with replacement. steps: (k,) float64, the running sum of their odds."""
-    uniform = torch.rand(shape, generator=random, device=random.device, dtype=steps.dtype)
-    # right=True: a position without odds is no step, and is never landed on.
-    return torch.searchsorted(steps, uniform * steps[-1], right=True).clamp_(max=len(steps) - 1)
+def alias_table(odds: Tensor) -> tuple[Tensor, Tensor]:
+    """(keep (k,) float64, other (k,) int64): draws from odds (k,) at the cost of a look-up (Walker 1977).
+
+    A uniform place i stays i with probability keep[i], else becomes other[i]. Vose's order, told from running sums: the
+    places with less than an equal share are filled up, one after the other, by those with more; one of these that has
+    given too much is filled up by the next.
+    """
+    share = odds.double() * (len(odds) / odds.sum())
+    light, heavy = (share < 1).nonzero().flatten(), (share >= 1).nonzero().flatten()
+    wanted, spare = (1 - share[light]).cumsum(0), (share[heavy] - 1).cumsum(0)
+    keep, other = share.clamp(max=1), torch.arange(len(odds), device=odds.device)
+    if len(light) == 0 or len(heavy) == 0:  # all alike, but for rounding
+        return torch.ones_like(share), other
+    before = torch.cat([wanted.new_zeros(1), wanted[:-1]])
+    last = len(heavy) - 1
+    other[light] = heavy[torch.searchsorted(spare, before, right=True).clamp(max=last)]
+    done = torch.searchsorted(wanted, spare[:-1]).clamp(max=len(light) - 1)  # the last one gives only what it has
+    keep[heavy[:-1]] = (1 - (wanted[done] - spare[:-1])).clamp(0, 1)
+    other[heavy[:-1]] = heavy[1:]
+    return keep, other
+
+
+def alias_draws(shape: tuple[int, ...], keep: Tensor, other: Tensor, random: torch.Generator) -> Tensor:
+    """Places drawn with replacement by an alias table."""
+    uniform = torch.rand(shape, generator=random, device=keep.device, dtype=keep.dtype) * len(keep)
+    place = uniform.long().clamp_(max=len(keep) - 1)
+    return torch.where(uniform - place < keep[place], place, other[place])
 
 
 def distinct(rows: int, num: int, odds: Tensor, avoid: Pairs | None, random: torch.Generator) -> Tensor:

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from falsum.errors import in_range
-from falsum.graph.graph import Graph, Pairs, Query, Side
-from falsum.noise.base import Candidates, KnownAnswers, Live, Noise, Sampler, Size
+from falsum.graph.graph import Graph, Query, Side
+from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
 from falsum.noise.counts import Count, Same
-from falsum.noise.drawing import Request, distinct, even_draws, repeated, row_totals
+from falsum.noise.drawing import distinct, even_draws, repeated
+from falsum.noise.known import KnownAnswers, Look, OwnTarget
 from falsum.noise.proposals.base import Proposal
 from falsum.noise.proposals.odds import Even
+from falsum.noise.request import Request
 from falsum.noise.slots import Both, Slot
 from falsum.noise.suspects import Nobody, Suspects
 from falsum.seeds import generator
@@ -36,9 +38,10 @@ class Drawn(Noise):
     shared: "query", each query draws its own; "batch", one draw serves all queries, which turns gathers into one
     matrix product, and equal queries share a row; "chunk", one draw per `chunk` queries.
 
-    filtered: True leaves out known training answers: own draws that hit one are drawn again, at most REDRAWS times and
-    then evenly among all entities; what still hits, and shared draws that hit, are not counted. "target" leaves out
-    only the answer that is asked for. False: draws may hit the target itself, as in Kamigaito & Hayashi 2021.
+    filtered: True leaves out known training answers: own draws that hit one are drawn again, at most REDRAWS times, the
+    last time evenly among all entities; what still hits, and shared or corrected draws that hit, are not counted.
+    "target" leaves out only the answer that is asked for. False: draws may hit the target itself, as in Kamigaito &
+    Hayashi 2021.
 
     replacement: whether one draw may hold an entity twice.
 
@@ -115,9 +118,11 @@ class Composed(Drawn):
         return self.proposal
 
 
-# Drawing again ends almost surely; the bound only stops queries whose answers are nearly all that can be drawn.
-REDRAWS = 16
-# Share of the entities that distinct draws and what they avoid may take for rejection to end within REDRAWS.
+# How often what is barred is drawn again; the last time evenly, for queries whose answers are nearly all of their pool.
+REDRAWS = 6
+# How often repeats are: that ends almost surely, and what is left does not count.
+DISTINCT_REDRAWS = 100
+# Share of the entities that distinct draws and what they avoid may take for drawing again to end.
 SPARSE = 0.75
 
 
@@ -134,6 +139,7 @@ class Draws(Sampler):
         self.lr = self.proposer.lr
         counts = not isinstance(settings.count, Same)
         self.known = KnownAnswers(graph, device) if settings.filtered is True or counts else None
+        self.filter = {True: self.known, "target": OwnTarget(graph.num_entities), False: None}[settings.filtered]
         self.detector = settings.suspects.bind(graph, device)
         shares = settings.slot.shares(graph)
         self.register_buffer("shares", None if shares is None else shares.to(device), persistent=False)
@@ -145,54 +151,73 @@ class Draws(Sampler):
 
     def draw(self, query: Query, seed: int, live: Live) -> Candidates:
         request = self._request(query, seed, live)
-        ids = self._ids(request)
+        ids, barred = self._ids(request)
         shift, own_shift = self._shifts(request, ids)
-        return Candidates(ids, self._weight(request, ids), request.barred, shift, own_shift, self._share(query))
+        if barred is not None:
+            shift = (barred.float() if shift is None else shift.expand(barred.shape)).masked_fill(barred, -torch.inf)
+        weight, share = self._weight(request, ids), self._share(query)
+        return Candidates(ids, weight, shift=shift, own_shift=own_shift, share=share)
 
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
         return self.proposer.learn(query, drawn, live, seed)
 
     def _request(self, query: Query, seed: int, live: Live) -> Request:
         rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // self.settings.chunk)}
-        barred = None
-        if self.settings.filtered is True:
-            assert self.known is not None
-            barred = self.known.of(query)
-        elif self.settings.filtered:
-            key = (query.row * self.num_entities + query.target).sort().values
-            barred = Pairs(torch.div(key, self.num_entities, rounding_mode="floor"), key % self.num_entities)
-        random = generator(seed, self.device)
         # Sorted, so that equal questions may share a row without a change of what is drawn.
         targets = query.target.sort().values if self.sees == "batch" else query.target
-        return Request(query, rows[self.settings.shared], self.num(query), targets, random, live, barred)
+        random = generator(seed, self.device)
+        return Request(query, rows[self.settings.shared], self.num(query), targets, random, live, self.filter)
 
     # Which entities
 
-    def _ids(self, request: Request) -> Tensor:
-        own = self.settings.shared == "query"
+    def _ids(self, request: Request) -> tuple[Tensor, Tensor | None]:
+        """(rows, n) entities, and which of them, (b, n), are drawn but barred; None where none is."""
+        # Corrected draws stay as they are: what is barred is left out, and the odds of the others are known.
+        again = request.filter is not None and self.settings.shared == "query" and self.settings.correction == "none"
         if self.dense:
             odds = self.get_buffer(f"dense_{request.query.slot.value}")
-            return distinct(*request.shape, odds, request.barred if own else None, request.random)
-        ids = self.proposer.draw(request)
-        if self.settings.replacement and not (own and request.barred):
-            return ids
-        for last in range(REDRAWS):
-            where = self._bad(request, ids, own=own).nonzero(as_tuple=True)
+            ids = distinct(*request.shape, odds, request.barred if again else None, request.random)
+        else:
+            ids = self.proposer.draw(request)
+            if again or not self.settings.replacement:
+                ids, barred = self._redrawn(request, ids, again=again)
+                if again:
+                    return ids, barred
+        if request.filter is None:
+            return ids, None
+        barred = request.bars(_each(ids, len(request.query)))
+        return ids, barred if bool(barred.any()) else None
+
+    def _redrawn(self, request: Request, ids: Tensor, *, again: bool) -> tuple[Tensor, Tensor | None]:
+        """The draws with repeats, where they matter, and (if again) what is barred drawn again, and what is barred."""
+        settings = self.settings
+        look: Look = lambda rows, ids: torch.zeros_like(ids, dtype=torch.bool)  # noqa: E731
+        if again and request.filter is not None:
+            look = request.filter.look(request.query, ids.numel())
+        barred = look(torch.arange(len(ids), device=ids.device)[:, None], ids)
+        where = self._bad(ids, barred).nonzero(as_tuple=True)
+        turns = REDRAWS if settings.replacement else DISTINCT_REDRAWS
+        for turn in range(turns):
             if len(where[0]) == 0:
-                break
-            ids = ids.index_put(where, self._again(request, where[0], own=own, last=last == REDRAWS - 1))
-        return ids
+                return ids, None
+            drawn = self._once(request, where[0], last=settings.replacement and turn == turns - 1)
+            ids.index_put_(where, drawn)
+            hit = look(where[0], drawn)
+            barred.index_put_(where, hit)
+            kept = (where[0][hit], where[1][hit])
+            # What is drawn again may repeat what stands anywhere in its row.
+            where = kept if settings.replacement else self._bad(ids, barred).nonzero(as_tuple=True)
+        return ids, barred if bool(barred.any()) else None
 
-    def _bad(self, request: Request, ids: Tensor, *, own: bool) -> Tensor:
+    def _bad(self, ids: Tensor, barred: Tensor) -> Tensor:
         """(rows, n) bool: what is to be drawn again."""
-        bad = torch.zeros_like(ids, dtype=torch.bool) if self.settings.replacement else repeated(ids)
-        return bad | request.bars(ids, self.num_entities) if own else bad
+        return barred if self.settings.replacement else barred | repeated(ids)
 
-    def _again(self, request: Request, rows: Tensor, *, own: bool, last: bool) -> Tensor:
-        """One draw each for rows (k,); the last time evenly, but where that would make the odds unknown."""
-        if last and self.settings.correction == "none":
+    def _once(self, request: Request, rows: Tensor, *, last: bool) -> Tensor:
+        """One draw each for rows (k,); the last time evenly."""
+        if last:
             return even_draws(rows.shape, self.num_entities, request.random)
-        if own and self.sees == "query":
+        if self.sees == "query":
             return self.proposer.draw(request.single(rows)).flatten()
         return self.proposer.draw(replace(request, rows=len(rows), num=1)).flatten()
 
@@ -259,10 +284,8 @@ class Draws(Sampler):
         query = request.query
         many = self._counts(request)[:, None] if not isinstance(self.settings.count, Same) else request.num
         log_num = torch.as_tensor(many, device=ids.device).double().log()
-        # What is drawn again shares its odds out among what is left.
-        left = self._left(request) if self.settings.shared == "query" and request.barred else None
-        log_q = self.proposer.log_q(request, ids)
-        shift = -(log_q + log_num) if left is None else -(log_q - left.log()[:, None] + log_num)
+        often = self.proposer.log_q(request, ids) + log_num
+        shift = -(often if self.settings.replacement else often.clamp(max=0))
         # A candidate that cannot be drawn is not there to be counted.
         shift = shift.masked_fill(shift == torch.inf, 0)
         if self.settings.correction == "refined":
@@ -272,16 +295,10 @@ class Draws(Sampler):
         of_row = log_num.expand(len(query), 1)[query.row, 0]
         return shift, -(own.flatten() + of_row)
 
-    def _left(self, request: Request) -> Tensor:
-        """(b,): the odds of all that is not barred."""
-        assert request.barred is not None
-        row, entity = request.barred
-        if self.sees == "query":
-            log_q = self.proposer.log_q(request.single(row), entity[:, None]).flatten()
-        else:
-            log_q = self.proposer.log_q(request, entity[None]).flatten()
-        taken = row_totals(log_q.double().exp(), row, len(request.query))
-        return (1 - taken).clamp(min=torch.finfo(torch.float32).tiny)
+
+def _each(ids: Tensor, num_queries: int) -> Tensor:
+    """(b, n), or (1, n) where all share: the draws of every query."""
+    return ids if len(ids) == 1 else ids.repeat_interleave(-(-num_queries // len(ids)), 0)[:num_queries]
 
 
 def _nothing(*_: object) -> Tensor:

@@ -115,7 +115,7 @@ def family_of(annotation: Any) -> str | None:
 
 def described(family: str, member: Any) -> dict[str, Any]:
     """A member of a family as a part: {"name": ..., option: ...}, and so the parts in it."""
-    cls = type(member)
+    cls: Any = type(member)
     name = next(name for name, each in FAMILIES[family].items() if each is cls)
     values = {key: getattr(member, key) for key in options(family, name).model_fields}
     inner = {key: family_of(hints_of(cls)[key]) for key in values}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from falsum.graph.graph import Graph, Query, expand
 from falsum.noise.base import Size
+from falsum.noise.known import bisected
 from falsum.noise.proposals.base import Sees
 
 
@@ -26,18 +27,11 @@ class Members:
 
     def holds(self, ids: Tensor) -> Tensor:
         """(b, n) bool: whether ids (b, n) or (1, n) are in the set of their row. Bisects all sets at once."""
-        ids = ids.expand(len(self.start), -1)
-        low = self.start[:, None].expand_as(ids).clone()
-        end = (self.start + self.count)[:, None].expand_as(ids)
-        high = end.clone()
-        last = max(0, len(self.entity) - 1)
         if len(self.entity) == 0:
-            return torch.zeros_like(ids, dtype=torch.bool)
-        for _ in range(int(self.count.max()).bit_length() if len(self.count) else 0):
-            middle = (low + high) // 2
-            below = (self.entity[middle.clamp(max=last)] < ids) & (low < high)
-            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
-        return (low < end) & (self.entity[low.clamp(max=last)] == ids)
+            return torch.zeros(len(self.start), ids.shape[1], dtype=torch.bool, device=ids.device)
+        ids = ids.expand(len(self.start), -1)
+        low = self.start[:, None].expand_as(ids)
+        return bisected(self.entity, low, low + self.count[:, None], ids)
 
     def keys(self, num_entities: int) -> Tensor:
         """row * num_entities + entity of every member, ascending."""

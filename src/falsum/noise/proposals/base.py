@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
-from falsum.noise.drawing import Request
+from falsum.noise.request import Request
 
 # What the odds of a proposal may depend on, each more than the one before it.
 Sees = Literal["nothing", "slot", "batch", "query"]

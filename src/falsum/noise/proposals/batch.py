@@ -9,9 +9,9 @@ from torch import Tensor
 
 from falsum.graph.graph import Graph
 from falsum.noise.base import Size
-from falsum.noise.drawing import Request
 from falsum.noise.proposals.base import Proposal, Proposer, Sees
 from falsum.noise.proposals.odds import CountedDraws, count_odds
+from falsum.noise.request import Request
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Targets(Proposal):
         return TargetDraws(count_odds(graph, 1.0), device)
 
     def state_bytes(self, size: Size) -> int:
-        return 32 * size.entities
+        return 48 * size.entities
 
 
 class TargetDraws(CountedDraws):

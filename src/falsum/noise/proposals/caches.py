@@ -9,9 +9,11 @@ from torch import Tensor
 
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
-from falsum.noise.base import Candidates, KnownAnswers, Live, Size
-from falsum.noise.drawing import Request, contains, even_draws, repeated
+from falsum.noise.base import Candidates, Live, Size
+from falsum.noise.drawing import even_draws, repeated
+from falsum.noise.known import KnownAnswers
 from falsum.noise.proposals.base import Proposal, Proposer
+from falsum.noise.request import Request
 from falsum.seeds import derive, generator
 
 
@@ -73,7 +75,7 @@ class Caches(Proposer):
         # An entity that stands twice competes once.
         scores = live.score(asked, ids).double().masked_fill(repeated(ids), -torch.inf)
         if self.settings.scrub:
-            scores = scores.masked_fill(contains(self.known.of(asked), ids, self.num_entities), -torch.inf)
+            scores = scores.masked_fill(self.known.holds(asked, ids), -torch.inf)
         # Gumbel top-k: the k largest of score + noise are k draws without replacement from softmax(score).
         uniform = torch.rand(scores.shape, generator=random, device=at.device, dtype=scores.dtype)
         keys = scores - (-uniform.clamp(min=1e-300).log()).log()

@@ -12,9 +12,9 @@ from falsum.curves import Constant, Curve
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
-from falsum.noise.drawing import Request
 from falsum.noise.proposals.base import Proposal, Proposer, Sees, more
 from falsum.noise.proposals.odds import Even
+from falsum.noise.request import Request
 from falsum.seeds import derive
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
 from falsum.noise.base import Size, slot_counts
-from falsum.noise.drawing import Request, by_steps, even_draws
+from falsum.noise.drawing import alias_draws, alias_table, even_draws
 from falsum.noise.pools.base import Members, Pool, Provider
 from falsum.noise.pools.everyone import Everyone
 from falsum.noise.proposals.base import Proposal, Proposer, Sees, more
+from falsum.noise.request import Request
 
 # Powers of counts up to 10^9 stay finite.
 EXPONENTS = "[-10, 10]"
@@ -122,7 +123,7 @@ class Counted(Proposal):
         if self.exponent == 0:
             return Even(self.pool).state_bytes(size)
         everyone = isinstance(self.pool, Everyone)
-        return 16 * size.entities * (2 if everyone else 1) + (0 if everyone else self.pool.state_bytes(size))
+        return 16 * size.entities * (3 if everyone else 1) + (0 if everyone else self.pool.state_bytes(size))
 
 
 def count_odds(graph: Graph, exponent: float, by: str = "slot", start: float = 0.0) -> dict[Side, Tensor]:
@@ -136,7 +137,7 @@ def count_odds(graph: Graph, exponent: float, by: str = "slot", start: float = 0
 
 
 class CountedDraws(Proposer):
-    """Odds over all entities. Buffers by slot: probabilities and their running sums, (E,) float64 each."""
+    """Odds over all entities. Buffers by slot, (E,) each: probabilities and an alias table."""
 
     def __init__(self, odds: dict[Side, Tensor], device: torch.device) -> None:
         super().__init__()
@@ -144,10 +145,13 @@ class CountedDraws(Proposer):
             if not bool((each > 0).any()):
                 raise ValueError(f"no entity fills the {slot.value} of any training triple")
             self.register_buffer(f"odds_{slot.value}", each.to(device), persistent=False)
-            self.register_buffer(f"steps_{slot.value}", each.to(device).cumsum(0), persistent=False)
+            keep, other = alias_table(each.to(device))
+            self.register_buffer(f"keep_{slot.value}", keep, persistent=False)
+            self.register_buffer(f"other_{slot.value}", other, persistent=False)
 
     def draw(self, request: Request) -> Tensor:
-        return by_steps(request.shape, self.get_buffer(f"steps_{request.query.slot.value}"), request.random)
+        keep, other = (self.get_buffer(f"{name}_{request.query.slot.value}") for name in ("keep", "other"))
+        return alias_draws(request.shape, keep, other, request.random)
 
     def log_q(self, request: Request, ids: Tensor) -> Tensor:
         return self.get_buffer(f"odds_{request.query.slot.value}")[ids].log()
