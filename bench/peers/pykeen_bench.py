@@ -2,7 +2,7 @@
 """Time PyKEEN on the workloads that the falsum benchmark measures.
 
 Run this inside a virtual environment that has PyKEEN (see README.md beside this
-file). It does not import falsum. Three subcommands:
+file). It does not import falsum. Four subcommands:
 
 ``epoch``
     ComplEx, softmax cross-entropy against all entities, both directions.
@@ -10,6 +10,8 @@ file). It does not import falsum. Three subcommands:
     Filtered test ranking of a ComplEx model with given weights.
 ``rotate-step``
     One RotatE training step with self-adversarial negative sampling.
+``sample``
+    Drawing negatives by each of PyKEEN's samplers.
 
 The last line on standard output is one JSON object. PyKEEN is used through its
 public interface only; timings are taken by a training callback.
@@ -42,6 +44,7 @@ from pykeen.evaluation import RankBasedEvaluator  # noqa: E402
 from pykeen.losses import CrossEntropyLoss, NSSALoss  # noqa: E402
 from pykeen.models import ComplEx, RotatE  # noqa: E402
 from pykeen.nn.init import PretrainedInitializer  # noqa: E402
+from pykeen.sampling import negative_sampler_resolver  # noqa: E402
 from pykeen.training import (  # noqa: E402
     LCWATrainingLoop,
     SLCWATrainingLoop,
@@ -638,7 +641,35 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     three.add_argument("--lr", type=float, default=5e-5)
     three.add_argument("--sub-batch", type=positive, help="accumulate gradients over parts of this size")
     three.set_defaults(function=command_rotate)
+
+    four = commands.add_parser("sample", parents=[shared], help="drawing negatives, with and without the filter")
+    four.add_argument("--data", type=pathlib.Path, required=True)
+    four.add_argument("--batch", type=positive, default=1024)
+    four.add_argument("--negatives", type=positive, default=256)
+    four.add_argument("--repeats", type=positive, default=5)
+    four.set_defaults(function=command_sample)
     return parser.parse_args(argv)
+
+
+def command_sample(args: argparse.Namespace) -> None:
+    """Time negative samplers: milliseconds for batch x negatives, medians; a filter flags known positives."""
+    torch.manual_seed(args.seed)
+    factory = train_factory(args.data, inverse=False)
+    triples = factory.mapped_triples
+    found = {}
+    for name in ("basic", "bernoulli", "pseudotyped"):
+        for filtered in (False, True):
+            sampler = negative_sampler_resolver.make(
+                name, mapped_triples=triples, num_negs_per_pos=args.negatives, filtered=filtered
+            )
+            spent = []
+            for _ in range(args.repeats + 1):
+                batch = triples[torch.randint(len(triples), (args.batch,))]
+                begun = time.perf_counter()
+                sampler.sample(batch)
+                spent.append(1000 * (time.perf_counter() - begun))
+            found[f"{name}{' filtered' if filtered else ''}"] = round(statistics.median(spent[1:]), 2)
+    finish({"command": "sample", "milliseconds": found, "batch": args.batch, "negatives": args.negatives})
 
 
 def main() -> None:
