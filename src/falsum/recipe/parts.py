@@ -12,7 +12,7 @@ import pydantic
 import torch
 from pydantic import AfterValidator, BaseModel, Field
 
-from falsum.graph.weighting import WEIGHTINGS
+from falsum.graph.weighting import WEIGHTINGS, Weighting
 from falsum.models import MODELS
 from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import NOISES, Noise
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 # The base class of a family: a parameter annotated with it, or with one of its subclasses, is a part itself.
-BASES: dict[type, str] = {Noise: "noise", Mutation: "mutation", Objective: "objective"}
+BASES: dict[type, str] = {Noise: "noise", Mutation: "mutation", Objective: "objective", Weighting: "weighting"}
 
 # Parameters that falsum passes itself: no settings.
 GIVEN = {"self", "weight", "seed"}

@@ -42,7 +42,8 @@ def loss(
     everyone = isinstance(candidates.ids, range)
     drop = _with_targets(candidates.drop, query) if everyone else candidates.drop
     scan = Scan(asked, objective.summary, positive, candidates.ids, candidates.weight, drop, mutation)
-    rivals = Rivals(state_of(scan), everyone and candidates.drop is None)
+    mass = None if query.rival_weight is None else query.rival_weight / query.weight
+    rivals = Rivals(state_of(scan), everyone and candidates.drop is None, asked.rows.num, mass)
     return objective.finish(positive, query.row, rivals)
 
 
