@@ -129,9 +129,12 @@ def _gram_state(scan: Scan) -> State:
         masked = dropout(rows, ids, asked.rate, asked.seed)
         gram, total = gram + masked.mT @ masked, total + masked.sum(0)
     squares = ((vector @ gram) * vector).sum(-1) - 2 * level * (vector @ total) + level**2 * asked.rows.num
-    left_out = dropout(asked.rows.of(scan.drop.entity), scan.drop.entity, asked.rate, asked.seed)
-    scores = (vector.index_select(0, scan.drop.row) * left_out).sum(-1)
-    return (squares.index_add(0, scan.drop.row, -(scores - level).square()),)
+    # A target that the noise leaves out too stands twice among the pairs.
+    pair = torch.unique(scan.drop.row * asked.rows.num + scan.drop.entity)
+    row, entity = pair // asked.rows.num, pair % asked.rows.num
+    left_out = dropout(asked.rows.of(entity), entity, asked.rate, asked.seed)
+    scores = (vector.index_select(0, row) * left_out).sum(-1)
+    return (squares.index_add(0, row, -(scores - level).square()),)
 
 
 def _gram_pays(scan: Scan) -> bool:
