@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from falsum.errors import in_range
 from falsum.objectives.base import Objective, Rivals
@@ -55,7 +56,7 @@ class HardContrastive(Objective):
             floor = least if self.lowest is None else torch.full_like(z, self.lowest / self.temperature)
             negative = _debiased(negative, z, self.tau_plus, floor)
         logarithm = torch.where(found, count, 1).log() + torch.where(found, negative, -torch.inf)
-        return torch.logaddexp(logarithm, z) - z
+        return softplus(logarithm - z)
 
 
 def _debiased(negative: Tensor, z: Tensor, tau_plus: float, floor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from falsum.errors import in_range
 from falsum.objectives.base import Learned, Objective, Rivals, others_logsumexp, row_logsumexp, row_sum
@@ -119,4 +120,4 @@ class InfoNCE(Objective):
         others = rest[row]
         if rivals.everyone:
             others = torch.logaddexp(others, others_logsumexp(positive / self.temperature, row, len(rest)))
-        return torch.logaddexp(others, own) - own
+        return softplus(others - own)
