@@ -221,12 +221,12 @@ def test_the_gram_path_is_the_generic_one(model: str, filtered: bool, monkeypatc
 def test_the_gram_path_does_not_pay_where_rows_are_wider_than_questions_are_many() -> None:
     parts = worlds.scoring("distmult", GRAPH)
     query = GRAPH.queries(GRAPH.splits["train"], Side.TAIL, grouped=True)
-    for rows, pays in ((torch.arange(3), False), (torch.arange(4), True)):
+    for rows, worth in ((torch.arange(3), False), (torch.arange(4), True)):
         few = query.select(rows)
         asked = parts.ask(few, Candidates(range(7)), 0)
         nobody = paths.Pairs(*torch.zeros(2, 0, dtype=torch.int64))
         scan = paths.Scan(asked, paths.SquareSum(), torch.zeros(0), range(7), None, nobody, None)
-        assert paths._gram_pays(scan) is pays
+        assert paths._gram_pays(scan) is worth
 
 
 # Gathered rows
