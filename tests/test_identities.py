@@ -268,8 +268,10 @@ def test_detached_weights_are_constants_and_public_code_pulls_low_candidates_up(
     close(held, 3 * tilts * exponentials / (1 + mass)[:, None])
 
 
-def test_at_the_floor_no_candidate_is_pushed() -> None:
-    positive, scores = torch.tensor([5.0], dtype=torch.float64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+@pytest.mark.parametrize("high", [1.25, 5.0])
+def test_at_the_floor_no_candidate_is_pushed(high: float) -> None:
+    """Of the mean 1.86 a target of 1.25 leaves 0.23, one of 5 nothing."""
+    positive, scores = torch.tensor([high], dtype=torch.float64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     for lowest, least in ((None, 1.0), (-1.0, math.exp(-1))):
         built = HardContrastive(beta=0.0, tau_plus=0.5, lowest=lowest)
         close(value(built, positive, scores), torch.log1p(2 * least * torch.exp(-positive)))
