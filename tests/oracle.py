@@ -104,6 +104,7 @@ SCORES = {
 
 
 # objectives: the loss of each target of one query
+# held: where weights are held constant, the scores of the negatives that they are of, if not these
 # positives: scores of the targets of the query, negatives: scores of the counted candidates, no target among them
 # unless a draw hit it; weights: how often each negative counts. The sets that an objective wants (target inside or
 # outside) are made here.
@@ -141,9 +142,47 @@ def softmax(
 
 
 def infonce(
-    positives: Row, negatives: Row, weights: Row, *, temperature: float = 0.05, temperature_lr: float = 0.0
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    temperature: float = 0.05,
+    temperature_lr: float = 0.0,
+    margin: float = 0.0,
 ) -> list[float]:
-    return softmax(positives, negatives, weights, temperature=temperature)
+    values = []
+    for i, positive in enumerate(positives):
+        terms = [((positive - margin) / temperature, 1.0)]
+        terms += [(s / temperature, w) for s, w in rivals_of(i, positives, negatives, weights)]
+        peak = max(s for s, w in terms)
+        values.append(peak + math.log(sum(w * math.exp(s - peak) for s, w in terms)) - terms[0][0])
+    return values
+
+
+def hard_contrastive(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    temperature: float = 1.0,
+    beta: float = 1.0,
+    tau_plus: float = 0.0,
+    detach: bool = True,
+    lowest: float | None = None,
+    held: Row | None = None,
+) -> list[float]:
+    (positive,) = positives
+    number = sum(weights)
+    if not number:
+        return [0.0]
+    tilts = [w * math.exp(beta * s / temperature) for s, w in zip(held or negatives, weights, strict=True)]
+    rivals = [math.exp(s / temperature) for s in negatives]
+    mean = sum(t * e for t, e in zip(tilts, rivals, strict=True)) / sum(tilts)
+    g = (mean - tau_plus * math.exp(positive / temperature)) / (1 - tau_plus)
+    if tau_plus:
+        least = min(held or negatives) if lowest is None else lowest
+        g = max(g, math.exp(least / temperature))
+    return [math.log(1 + number * g / math.exp(positive / temperature))]
 
 
 def negative_sampling(
@@ -158,6 +197,91 @@ def negative_sampling(
     return values
 
 
+def sigma(x: float) -> float:
+    return math.exp(-softplus(-x))
+
+
+def gbce(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    num_entities: int,
+    *,
+    calibration: float = 0.75,
+    offset: float = 0.0,
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        rate = min(1.0, sum(w for _, w in rivals) / (num_entities - 1))
+        # With nothing to sample from, a (t (1 - 1/a) + 1/a) goes to 1 - t.
+        beta = rate * (calibration * (1 - 1 / rate) + 1 / rate) if rate else 1 - calibration
+        values.append(-math.log(sigma(positive + offset) ** beta) + sum(w * softplus(s + offset) for s, w in rivals))
+    return values
+
+
+def tunable_mass(positives: Row, negatives: Row, weights: Row, *, rho: float = 0.5, offset: float = 0.0) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        number = sum(w for _, w in rivals) or 1
+        mean = sum(w * softplus(s + offset) for s, w in rivals) / number
+        values.append(softplus(-positive - offset) + number**rho * mean)
+    return values
+
+
+def focal(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    offset: float = 0.0,
+    reduction: str = "sum",
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        p = sigma(positive + offset)
+        total = sum(-w * sigma(s + offset) ** gamma * math.log(sigma(-s - offset)) for s, w in rivals)
+        total /= (sum(w for _, w in rivals) or 1) if reduction == "mean" else 1
+        own = -((1 - p) ** gamma) * math.log(p)
+        values.append(own + total if alpha is None else alpha * own + (1 - alpha) * total)
+    return values
+
+
+def false_negative_aware(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    beta: float = 2.0,
+    offset: float = 0.0,
+    reduction: str = "sum",
+    held: Row | None = None,
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        sure = [sigma(s + offset) for s, _ in rivals_of(i, positives, held or negatives, weights)]
+        total = sum(beta * w * p * (1 - p) * softplus(s + offset) for p, (s, w) in zip(sure, rivals, strict=True))
+        total /= (sum(w for _, w in rivals) or 1) if reduction == "mean" else 1
+        values.append(softplus(-positive - offset) + total)
+    return values
+
+
+def positive_unlabelled(
+    positives: Row, negatives: Row, weights: Row, *, prior: float = 0.1, offset: float = 0.0
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        unlabelled = sum(w * softplus(s + offset) for s, w in rivals) / (sum(w for _, w in rivals) or 1)
+        values.append(prior * softplus(-positive - offset) + max(0.0, unlabelled - prior * softplus(positive + offset)))
+    return values
+
+
 def adversarial_weights(negatives: Row, weights: Row, inverse_temperature: float) -> list[float]:
     peak = max((inverse_temperature * s for s in negatives), default=0.0)
     tilts = [w * math.exp(inverse_temperature * s - peak) for s, w in zip(negatives, weights, strict=True)]
@@ -165,10 +289,16 @@ def adversarial_weights(negatives: Row, weights: Row, inverse_temperature: float
 
 
 def self_adversarial(
-    positives: Row, negatives: Row, weights: Row, *, inverse_temperature: float = 1.0, offset: float = 0.0
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    inverse_temperature: float = 1.0,
+    offset: float = 0.0,
+    held: Row | None = None,
 ) -> list[float]:
     (positive,) = positives
-    shares = adversarial_weights(negatives, weights, inverse_temperature)
+    shares = adversarial_weights(held or negatives, weights, inverse_temperature)
     negative = sum(w * softplus(s + offset) for w, s in zip(shares, negatives, strict=True))
     return [softplus(-positive - offset) + negative]
 
@@ -199,6 +329,39 @@ def soft_margin(
     return [total / (sum(weights) or 1) if reduction == "mean" else total]
 
 
+def double_margin(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    at_least: float = 1.0,
+    at_most: float = 0.0,
+    balance: float = 1.0,
+    reduction: str = "sum",
+) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        total = sum(w * max(0.0, s - at_most) for s, w in rivals)
+        total /= (sum(w for _, w in rivals) or 1) if reduction == "mean" else 1
+        values.append(max(0.0, at_least - positive) + balance * total)
+    return values
+
+
+def squared(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    positive: float = 1.0,
+    negative: float = 0.001,
+    true_score: float = 1.0,
+    false_score: float = 0.0,
+) -> list[float]:
+    rest = negative * sum(w * (s - false_score) ** 2 for s, w in zip(negatives, weights, strict=True))
+    return [positive * (s - true_score) ** 2 + rest / len(positives) for s in positives]
+
+
 LOSSES = {
     "softmax": softmax,
     "infonce": infonce,
@@ -207,7 +370,18 @@ LOSSES = {
     "bce": bce,
     "margin": margin,
     "soft-margin": soft_margin,
+    "hard-contrastive": hard_contrastive,
+    "gbce": gbce,
+    "tunable-mass": tunable_mass,
+    "focal": focal,
+    "false-negative-aware": false_negative_aware,
+    "positive-unlabelled": positive_unlabelled,
+    "double-margin": double_margin,
+    "squared": squared,
 }
+
+# Those that also ask how many entities there are.
+SIZED = {"gbce"}
 
 
 # what is known, and ranks

@@ -70,7 +70,8 @@ def found(values: Any, family: str) -> Any:
 
 def whole(family: str, name: str) -> dict[str, Any]:
     """A recipe with one member of one family in it."""
-    return PLACES[family]({"name": name, "dim": 8} if family == "model" else {"name": name})
+    needs = {"model": {"dim": 8}, "model-based": {"source": "runs/sub"}}
+    return PLACES[family]({"name": name, **needs.get(family, {}), **needs.get(name, {})})
 
 
 def test_every_family_has_a_place() -> None:

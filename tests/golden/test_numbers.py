@@ -15,7 +15,8 @@ from falsum.evaluation.metrics import metrics
 from falsum.evaluation.protocol import PROTOCOLS, evaluate
 from falsum.evaluation.ranks import rank
 from falsum.graph.graph import Graph, Pairs, Query, Side
-from falsum.graph.weighting import WEIGHTINGS
+from falsum.graph.weighting import ERDNS, WEIGHTINGS, Subsampling
+from falsum.graph.weighting.counts import EQUAL
 from falsum.models import MODELS, Relations
 from falsum.mutations import MUTATIONS
 from falsum.noise import NOISES, Live
@@ -97,6 +98,18 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     # The same, and with e^(s / T) of 16 and 81, 1, 1/16: ln(98.0625 / 16)
     ("infonce", {"temperature": 0.5}, 1.270462545595),
     ("infonce", {"temperature": 0.25, "temperature_lr": 0.1}, 1.813016308253),
+    # ln 2 taken from the target, which is 1 then: ln((1 + 4.5) / 1); doubled, ln((1 + 10.25) / 1)
+    ("infonce", {"temperature": 1.0, "margin": math.log(2)}, 1.704748092238),
+    ("infonce", {"temperature": 0.5, "margin": math.log(2)}, 2.420368128650),
+    # Of 3, 1, 1/2 in proportion to themselves the mean is 10.25 / 4.5: ln(1 + 3 * 2.2777 / 2)
+    ("hard-contrastive", {}, 1.485385263764),
+    # The softmax
+    ("hard-contrastive", {"beta": 0.0}, 1.178654996342),
+    # (1.5 - 2/4) / (3/4) = 4/3: ln(1 + 3 * 4/3 / 2)
+    ("hard-contrastive", {"beta": 0.0, "tau_plus": 0.25}, 1.098612288668),
+    # 1.5 - 2 * 3/4 leaves nothing: the least candidate, 1/2, or e^0
+    ("hard-contrastive", {"beta": 0.0, "tau_plus": 0.75}, 0.559615787935),
+    ("hard-contrastive", {"beta": 0.0, "tau_plus": 0.75, "lowest": 0.0}, 0.916290731874),
     # Used by itself, an annealed objective stands at its end
     ("softmax", {"label_smoothing": 0.3, "anneal_epochs": 5.0}, 1.346052639699),
     # ln(1.5 * 4 * 2 * 1.5)
@@ -109,6 +122,20 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("self-adversarial", {}, 1.528745734325),
     # Equal weights: the mean
     ("self-adversarial", {"inverse_temperature": 0.0}, 1.233767324704),
+    # Three of six others: the rate is 1/2, beta 1 - t / 2. beta ln 1.5 + ln 12
+    ("gbce", {"calibration": 0.5}, 2.789005480869),
+    ("gbce", {"calibration": 1.0}, 2.687639203842),
+    # ln 1.5 + sqrt 3 ln 12 / 3
+    ("tunable-mass", {}, 1.840126631274),
+    # sigma is 2/3 of the target and 3/4, 1/2, 1/3: ln 1.5 / 3 + 3/4 ln 4 + 1/2 ln 2 + 1/3 ln 1.5
+    ("focal", {"gamma": 1.0}, 1.656604433192),
+    # 1/4 * 1/9 ln 1.5 + 3/4 (9/16 ln 4 + 1/4 ln 2 + 1/9 ln 1.5) / 3
+    ("focal", {"alpha": 0.25, "reduction": "mean"}, 0.260795182657),
+    # ln 1.5 + 2 (3/16 ln 4 + 1/4 ln 2 + 2/9 ln 1.5)
+    ("false-negative-aware", {}, 1.452105798523),
+    # ln 1.5 / 2 + ln 12 / 3 - ln 3 / 2; with 0.9 ln 3 > ln 12 / 3 only 0.9 ln 1.5 is left
+    ("positive-unlabelled", {"prior": 0.5}, 0.481728626316),
+    ("positive-unlabelled", {"prior": 0.9}, 0.364918597297),
     # Mean over four labels: ln(1.5 * 4 * 2 * 1.5) / 4
     ("bce", {}, 0.722592939474),
     # Labels 0.85 and 0.05: (ln(3 * 4 * 2 * 1.5) - 0.85 ln 2 - 0.05 (ln 3 + ln 1 + ln 0.5)) / 4
@@ -119,6 +146,12 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     # ln(1 + 3/2) + ln(1 + 1/2) + ln(1 + 1/4)
     ("soft-margin", {}, 1.544899391297),
     ("soft-margin", {"reduction": "mean"}, 0.514966463766),
+    # (1 - ln 2) + ln 3; (1 - ln 2) + 2 (ln 6 + ln 2 + 0) / 3
+    ("double-margin", {}, 1.405465108108),
+    ("double-margin", {"at_most": -math.log(2), "balance": 2.0, "reduction": "mean"}, 1.963457252633),
+    # (ln 2 - 1)^2 + (ln^2 3 + 0 + ln^2 2) / 2; 2 (ln 2 - 2)^2 + ((ln 3 + 1)^2 + 1 + (1 - ln 2)^2) / 10
+    ("squared", {"negative": 0.5}, 0.937859640164),
+    ("squared", {"positive": 2.0, "negative": 0.1, "true_score": 2.0, "false_score": -1.0}, 3.965561802452),
 ]
 
 
@@ -127,7 +160,7 @@ def test_objectives(name: str, settings: dict[str, Any], expected: float) -> Non
     objective = OBJECTIVES[name](**settings)
     positive, candidates = real(math.log(2)), [math.log(3), 0.0, math.log(0.5)]
     state = objective.summary.fold(real(candidates), positive)
-    value = objective.finish(positive, torch.tensor([0]), Rivals(state, False))
+    value = objective.finish(positive, torch.tensor([0]), Rivals(state, False, num_entities=7))
     assert value.item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -292,6 +325,9 @@ def test_weights_of_noises(name: str, settings: dict[str, Any], weight: list[lis
         torch.testing.assert_close(candidates.weight, torch.tensor(weight, dtype=torch.float64))
 
 
+FOUR = Graph(
+    "four", {"train": torch.tensor([[0, 0, 1], [0, 0, 2], [3, 0, 1]])}, pl.Series([*"abcd"]), pl.Series(["r"]), 1
+)
 # Triples a r b, a r c, d r b. Tails: query (a, r) twice, (d, r) once; b answers twice, c once.
 # Heads: query (?, r, b) twice, (?, r, c) once; a answers twice, d once.
 WEIGHTS: list[tuple[str, dict[str, Any], list[float], list[float]]] = [
@@ -300,17 +336,67 @@ WEIGHTS: list[tuple[str, dict[str, Any], list[float], list[float]]] = [
     ("backward-correction", {"form": "ratio"}, [1, 2, 0.5], [1, 0.5, 2]),
     # Of (a, r): 1/2 and 1 over their mean 3/4; alone, d has 1. Heads: (?, r, b) has 1/2 and 1, (?, r, c) one answer
     ("backward-correction", {"form": "exact"}, [2 / 3, 4 / 3, 1], [2 / 3, 1, 4 / 3]),
+    # #x + #x' is 2 + 2, 2 + 1, 1 + 2, and the same from the other side; 1/4, 1/3, 1/3 over their mean 11/36
+    ("subsampling", {"start": 1.0, "exponent": 1.0}, [9 / 11, 12 / 11, 12 / 11], [9 / 11, 12 / 11, 12 / 11]),
+    # Each count 3 more: 10, 9, 9, and 1/10, 1/9, 1/9 over their mean 29/270
+    ("subsampling", {"exponent": 1.0}, [27 / 29, 30 / 29, 30 / 29], [27 / 29, 30 / 29, 30 / 29]),
+    # 1/2, 1/2, 1 and 1/2, 1, 1/2 over their mean 2/3
+    ("subsampling", {"variant": "uniq", "start": 1.0, "exponent": 1.0}, [3 / 4, 3 / 4, 3 / 2], [3 / 4, 3 / 2, 3 / 4]),
+    ("erdns", {}, [1, 1, 1], [1, 1, 1]),
+    # A tail scores e^s = 2 for b and 3 for c: #x is 5, 5, 2 and #x' 4, 3, 4, their sums 9, 8, 6.
+    # A head scores e^s = 1 for a and 4 for d: #x is 5, 1, 5 and #x' 2, 2, 4, their sums 7, 3, 9
+    ("model-based", {"source": "run", "temperature": 1.0}, [24 / 29, 27 / 29, 36 / 29], [27 / 37, 63 / 37, 21 / 37]),
+    # Half of the first, half of 1
+    (
+        "model-based",
+        {"source": "run", "temperature": 1.0, "share": 0.5, "counts": EQUAL},
+        [53 / 58, 56 / 58, 65 / 58],
+        [64 / 74, 100 / 74, 58 / 74],
+    ),
+    ("tans", {"counts": Subsampling("uniq", 1.0, 1.0)}, [3 / 4, 3 / 4, 3 / 2], [3 / 4, 3 / 2, 3 / 4]),
 ]
+# Those of rivals: #x^-exponent over its mean, #x 2, 2, 1 and 2, 1, 2; and of the model, #x 5, 5, 2 and 5, 1, 5
+RIVAL_WEIGHTS: list[tuple[str, dict[str, Any], list[float], list[float]]] = [
+    ("subsampling", {"variant": "freq", "start": 1.0, "exponent": 1.0}, [3 / 4, 3 / 4, 3 / 2], [3 / 4, 3 / 2, 3 / 4]),
+    ("erdns", {}, [3 / 4, 3 / 4, 3 / 2], [3 / 4, 3 / 2, 3 / 4]),
+    # #x^-2: 1/4, 1/4, 1
+    ("erdns", {"kappa": 2.0}, [1 / 2, 1 / 2, 2], [1 / 2, 2, 1 / 2]),
+    ("tans", {"counts": ERDNS()}, [3 / 4, 3 / 4, 3 / 2], [3 / 4, 3 / 2, 3 / 4]),
+    (
+        "model-based",
+        {"source": "run", "variant": "freq", "temperature": 1.0},
+        [2 / 3, 2 / 3, 5 / 3],
+        [3 / 7, 15 / 7, 3 / 7],
+    ),
+]
+
+
+def counted_score(query: Query, ids: torch.Tensor) -> torch.Tensor:
+    """A model whose e^score is 1 + the id of the entity."""
+    return (1.0 + ids.expand(len(query), -1)).log()
+
+
+def trained(source: str) -> Live:
+    assert source == "run"
+    return Live(counted_score, LIVE.rows, LIVE.against, 0.0)
 
 
 @pytest.mark.parametrize(("name", "settings", "tails", "heads"), WEIGHTS)
 def test_weightings(name: str, settings: dict[str, Any], tails: list[float], heads: list[float]) -> None:
-    train = torch.tensor([[0, 0, 1], [0, 0, 2], [3, 0, 1]])
-    g = Graph("four", {"train": train}, pl.Series([*"abcd"]), pl.Series(["r"]), 1)
     weighting = WEIGHTINGS[name](**settings)
-    for each in (g, g.with_inverses()):
-        assert weighting(each, Side.TAIL).tolist() == pytest.approx(tails, rel=1e-6)
-        assert weighting(each, Side.HEAD).tolist() == pytest.approx(heads, rel=1e-6)
+    for each in (FOUR, FOUR.with_inverses()):
+        assert weighting(each, Side.TAIL, trained).tolist() == pytest.approx(tails, rel=1e-6)
+        assert weighting(each, Side.HEAD, trained).tolist() == pytest.approx(heads, rel=1e-6)
+        assert weighting.separates == (weighting.rivals(each, Side.TAIL, trained) is not None)
+
+
+@pytest.mark.parametrize(("name", "settings", "tails", "heads"), RIVAL_WEIGHTS)
+def test_weights_of_rivals(name: str, settings: dict[str, Any], tails: list[float], heads: list[float]) -> None:
+    weighting = WEIGHTINGS[name](**settings)
+    assert weighting.separates
+    for each in (FOUR, FOUR.with_inverses()):
+        assert weighting.rivals(each, Side.TAIL, trained).tolist() == pytest.approx(tails, rel=1e-6)
+        assert weighting.rivals(each, Side.HEAD, trained).tolist() == pytest.approx(heads, rel=1e-6)
 
 
 @pytest.mark.parametrize(("name", "settings", "ids", "drop"), NOISE_VALUES)

@@ -22,7 +22,9 @@ import falsum.evaluation.ranks
 import falsum.kernels.compiled
 import falsum.kernels.dropout as dropout_kernel
 import falsum.scan.dot_softmax as dot_softmax
+import falsum.scan.paths as paths
 import falsum.scan.picked
+import falsum.scan.scoring as scoring
 import oracle
 from falsum.graph.graph import Pairs, Side
 from falsum.kernels.compare import DOT, Compare
@@ -30,7 +32,7 @@ from falsum.kernels.compiled import can_compile, fused
 from falsum.kernels.dropout import dropout, keep_mask
 from falsum.models import MODELS, Relations
 from falsum.noise import Candidates, Uniform
-from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy
+from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy, Squared
 from falsum.objectives.summaries import LogSumExp
 from falsum.rows.table import Table
 from falsum.scan.gathered import gathered_scores
@@ -186,6 +188,45 @@ def test_the_fused_softmax_survives_scores_that_overflow_exp() -> None:
     logsumexp.sum().backward()
     assert torch.isfinite(query.grad).all()
     assert torch.isfinite(rows.sink()).all()
+
+
+# The squares of all scores by the Gram matrix of the table
+
+GRAPH = worlds.graph()
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if MODELS[name].compare.linear and name != "tucker"])
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_gram_path_is_the_generic_one(model: str, filtered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients, with dropout, in blocks of the table, and for questions with several answers."""
+    built = Squared(negative=0.3, false_score=-0.4)
+    called, gram = [], paths._gram_state
+    table = {key: ways for key, ways in paths.PATHS.items() if key[0] is not paths.DOT or ways[0].state is not gram}
+    counting = paths.Path(lambda scan: paths._gram_pays(scan), lambda scan: called.append(1) or gram(scan))
+    for g, side in ((GRAPH, Side.TAIL), (GRAPH.with_inverses(), Side.HEAD)):
+        parts = worlds.scoring(model, g, seed=3, dropout_entity=0.3)
+        parts.model.train()
+        query = g.queries(g.splits["train"], side, grouped=True)
+        candidates = worlds.draw(("all", {"filtered": filtered}), g, query, 0)
+        monkeypatch.setattr(paths, "PATHS", table)
+        generic = worlds.value_and_gradients(parts, built, query, candidates, 6)
+        monkeypatch.setattr(paths, "PATHS", table | {(paths.DOT, paths.SquareSum): (counting,)})
+        for block in (1 << 22, 9):
+            monkeypatch.setattr(scoring, "BLOCK", block)
+            monkeypatch.setattr(paths, "at_a_time", scoring.at_a_time)
+            worlds.same(worlds.value_and_gradients(parts, built, query, candidates, 6), generic)
+    assert len(called) == 4
+
+
+def test_the_gram_path_does_not_pay_where_rows_are_wider_than_questions_are_many() -> None:
+    parts = worlds.scoring("distmult", GRAPH)
+    query = GRAPH.queries(GRAPH.splits["train"], Side.TAIL, grouped=True)
+    for rows, worth in ((torch.arange(3), False), (torch.arange(4), True)):
+        few = query.select(rows)
+        asked = parts.ask(few, Candidates(range(7)), 0)
+        nobody = paths.Pairs(*torch.zeros(2, 0, dtype=torch.int64))
+        scan = paths.Scan(asked, paths.SquareSum(), torch.zeros(0), range(7), None, nobody, None)
+        assert paths._gram_pays(scan) is worth
 
 
 # Gathered rows

@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from inspect import signature
 
 import pytest
 import torch
@@ -28,7 +29,6 @@ from falsum.objectives import (
     NegativeSampling,
     Objective,
     Rivals,
-    SelfAdversarial,
     SoftmaxCrossEntropy,
 )
 from falsum.scan.loss import loss
@@ -86,15 +86,10 @@ def test_loss_is_the_oracles_for_every_model(model: str, objective: tuple[str, d
         compare_with_oracle(model, objective, noise, turn)
 
 
-@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
-def test_loss_is_the_oracles_for_every_noise(noise: tuple[str, dict]) -> None:
-    """Every noise meets every objective, in one of its settings in turn."""
-    place = worlds.noises().index(noise)
-    for i, name in enumerate(OBJECTIVES):
-        options = worlds.OBJECTIVE_SETTINGS.get(name, [{}])
-        compare_with_oracle(
-            ("complex", "transe")[(place + i) // 4 % 2], (name, options[place % len(options)]), noise, place + i
-        )
+@pytest.mark.parametrize(("noise", "objective"), worlds.meetings(), ids=worlds.label)
+def test_loss_is_the_oracles_for_every_noise(noise: tuple[str, dict], objective: tuple[str, dict]) -> None:
+    turn = worlds.noises().index(noise) + worlds.objectives().index(objective)
+    compare_with_oracle(("complex", "transe")[turn // 4 % 2], objective, noise, turn)
 
 
 def test_the_oracle_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +111,7 @@ def test_the_gradient_comparison_can_fail() -> None:
         worlds.same(a, worlds.value_and_gradients(parts, SoftmaxCrossEntropy(), query, Candidates(range(7))))
 
 
-@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
-@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
+@pytest.mark.parametrize(("noise", "objective"), worlds.meetings(), ids=worlds.label)
 def test_any_blocking_is_the_same_loss_and_gradient(
     noise: tuple[str, dict], objective: tuple[str, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,15 +158,19 @@ def test_folds_merge_in_any_order(
 
 
 GROUPING = [each for each in worlds.noises() if worlds.make_noise(each).groups]
+SHARING = [
+    (noise, objective)
+    for noise, objective in worlds.meetings()
+    if noise in GROUPING and not worlds.grouped(worlds.make_objective(objective))
+]
 
 
 def test_the_noises_that_group() -> None:
     assert {name for name, _ in GROUPING} == {"all", "uniform", "frequency", "expected", "degree", "in-batch"}
 
 
-@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if o[0] != "bce"], ids=worlds.label)
-@pytest.mark.parametrize("noise", GROUPING, ids=worlds.label)
-def test_grouping_changes_the_cost_and_not_the_loss(objective: tuple[str, dict], noise: tuple[str, dict]) -> None:
+@pytest.mark.parametrize(("noise", "objective"), SHARING, ids=worlds.label)
+def test_grouping_changes_the_cost_and_not_the_loss(noise: tuple[str, dict], objective: tuple[str, dict]) -> None:
     """Under every noise that groups: equal sums over targets and equal gradients, where one row per distinct query is
     not part of the definition. Single-row objectives are given a row per target.
     """
@@ -310,7 +308,7 @@ def test_an_annealed_objective_reaches_its_smoothing_and_stays() -> None:
 
 @pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
 def test_permuting_the_candidates_changes_nothing(noise: tuple[str, dict]) -> None:
-    for objective in worlds.objectives():
+    for objective in (objective for own, objective in worlds.meetings() if own == noise):
         built = worlds.make_objective(objective)
         parts = worlds.scoring("transe", GRAPH, dropout_entity=0.5)
         parts.model.train()
@@ -341,10 +339,36 @@ def smoothed(objective: tuple[str, dict]) -> bool:
 def alone(built: Objective, positive: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
     """The loss of one target, positive (), among candidates (n,)."""
     state = built.summary.fold(negatives[None], positive[None])
-    return built.finish(positive[None], torch.tensor([0]), Rivals(state, False))[0]
+    return built.finish(positive[None], torch.tensor([0]), Rivals(state, False, 9))[0]
 
 
-@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if not smoothed(o)], ids=worlds.label)
+def holds(objective: tuple[str, dict]) -> bool:
+    """Whether weights that follow from the scores are held constant, so that the gradient is not that of the value."""
+    return "held" in signature(oracle.LOSSES[objective[0]]).parameters and objective[1].get("detach", True)
+
+
+def ordered(objective: tuple[str, dict]) -> bool:
+    """Whether a higher target is always better and a higher candidate never.
+
+    Label smoothing wants every candidate to score, see below, and a square has a level that it wants. Where gradients
+    flow through the weights of hard negatives, low ones are pulled up.
+    """
+    return not (smoothed(objective) or objective[0] == "squared" or objective[1].get("detach") is False)
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if ordered(o)], ids=worlds.label)
+@given(scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5), positive=st.floats(-8, 8))
+@settings(max_examples=50, deadline=None)
+def test_a_target_is_driven_up_and_candidates_down(
+    objective: tuple[str, dict], scores: list[float], positive: float
+) -> None:
+    target, negatives = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (positive, scores))
+    alone(worlds.make_objective(objective), target, negatives).backward()
+    assert target.grad <= 1e-12
+    assert negatives.grad.min() >= -1e-12
+
+
+@pytest.mark.parametrize("objective", [o for o in worlds.objectives() if ordered(o) and not holds(o)], ids=worlds.label)
 @given(
     scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5),
     positive=st.floats(-8, 8),
@@ -355,16 +379,8 @@ def alone(built: Objective, positive: torch.Tensor, negatives: torch.Tensor) -> 
 def test_order_of_the_loss_in_its_scores(
     objective: tuple[str, dict], scores: list[float], positive: float, up: float, at: int
 ) -> None:
-    """Raising the positive never raises the loss; raising a negative never lowers it.
-
-    Label smoothing wants every candidate to score, so both are untrue with it: see below. The self-adversarial weights
-    move with the negatives, and a raised negative that was below the mean may lower the weighted mean only if its
-    weight and its loss fall, which an inverse temperature >= 0 rules out for one negative at the top: only that one is
-    raised.
-    """
+    """Raising the positive never raises the loss; raising a negative never lowers it."""
     built = worlds.make_objective(objective)
-    if isinstance(built, SelfAdversarial) and built.inverse_temperature:
-        at = scores.index(max(scores))
     raised = list(scores)
     raised[at % len(scores)] += up
 
@@ -409,26 +425,31 @@ def test_with_smoothing_a_score_falls_just_where_it_says_more_than_its_label(
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
 def test_gradients_of_objectives_by_finite_differences(objective: tuple[str, dict]) -> None:
-    """Self-adversarial weights are held constant, so its gradient is that of the mean with the weights as numbers."""
+    """Where weights are held constant, the gradient is that of the loss with the weights as numbers."""
     built = worlds.make_objective(objective)
     scores = torch.tensor([[0.3, -1.2, 0.8], [2.0, 0.1, -0.4]], dtype=torch.float64, requires_grad=True)
     positive = torch.tensor([0.7, -0.35], dtype=torch.float64, requires_grad=True)
     row = torch.arange(2)
 
     def run(scores: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-        return built.finish(positive, row, Rivals(built.summary.fold(scores, positive), False))
+        return built.finish(positive, row, Rivals(built.summary.fold(scores, positive), False, 9))
 
-    if isinstance(built, SelfAdversarial):
-        run(scores, positive).sum().backward()
-        for i in range(2):
-            weights = oracle.adversarial_weights(scores[i].tolist(), [1.0] * 3, built.inverse_temperature)
-            formula = [
-                w / (1 + torch.exp(torch.tensor(-s - built.offset, dtype=torch.float64)).item())
-                for w, s in zip(weights, scores[i].tolist(), strict=True)
-            ]
-            agree(scores.grad[i], formula)
-    else:
+    if not holds(objective):
         assert torch.autograd.gradcheck(run, (scores, positive))
+        return
+    run(scores, positive).sum().backward()
+    spec, step = partial(oracle.LOSSES[objective[0]], **objective[1]), 1e-6
+    for i in range(2):
+        target, negatives = positive[i].item(), scores[i].tolist()
+        slopes = []
+        for j in range(4):  # the target and its negatives
+            ends = []
+            for up in (step, -step):
+                own, moved = target + up * (j == 3), [s + up * (j == k) for k, s in enumerate(negatives)]
+                ends += spec([own], moved, [1.0] * 3, held=negatives)
+            slopes.append((ends[0] - ends[1]) / (2 * step))
+        found = torch.cat([scores.grad[i], positive.grad[i, None]])
+        torch.testing.assert_close(found, torch.tensor(slopes, dtype=torch.float64), rtol=1e-6, atol=1e-8)
 
 
 def test_noise_and_objective_meet_only_in_candidates() -> None:

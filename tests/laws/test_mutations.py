@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import falsum.scan.scoring
-import oracle
 from falsum.graph.graph import BOTH_SIDES, Query, Side
 from falsum.kernels.dropout import keep_mask, uniform_of
 from falsum.models import MODELS
@@ -64,7 +63,8 @@ def mixed_loss(
             ends = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)
             scores.append(truth.rule(ends[0], relation, ends[1], truth.core))
         positive = truth.score(query, row, target)
-        values += oracle.LOSSES[objective[0]]([positive], scores, [w for _, w, _ in rivals], **objective[1])
+        weights = [w for _, w, _ in rivals]
+        values += worlds.specified(objective, [positive], scores, weights, len(truth.entities))
     return torch.tensor(values, dtype=torch.float64)
 
 

@@ -43,12 +43,30 @@ OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         {"label_smoothing": 0.3, "spread": "all"},
         {"temperature": 0.5, "label_smoothing": 0.2},
     ],
-    "infonce": [{}, {"temperature": 0.7}, {"temperature": 0.7, "temperature_lr": 0.01}],
+    "infonce": [
+        {},
+        {"temperature": 0.7},
+        {"temperature": 0.7, "temperature_lr": 0.01},
+        {"temperature": 0.7, "margin": 0.4},
+    ],
+    "hard-contrastive": [
+        {},
+        {"temperature": 0.7, "beta": 0.0, "tau_plus": 0.1},
+        {"beta": 0.5, "tau_plus": 0.3, "lowest": -1.0},
+        {"beta": 0.7, "tau_plus": 0.2, "detach": False},
+    ],
     "negative-sampling": [{}, {"offset": 1.5}, {"offset": -0.5, "reduction": "mean"}],
     "self-adversarial": [{}, {"inverse_temperature": 0.5, "offset": 2.0}, {"inverse_temperature": 0.0}],
+    "gbce": [{}, {"calibration": 0.3, "offset": 0.6}],
+    "tunable-mass": [{}, {"rho": 0.3, "offset": -0.4}],
+    "focal": [{}, {"gamma": 0.5, "alpha": 0.25, "offset": 0.8, "reduction": "mean"}, {"gamma": 0.0}],
+    "false-negative-aware": [{}, {"beta": 3.0, "offset": 0.7, "reduction": "mean"}],
+    "positive-unlabelled": [{}, {"prior": 0.6, "offset": -0.5}],
     "bce": [{}, {"label_smoothing": 0.2}, {"label_smoothing": 0.1, "offset": 0.7}],
     "margin": [{}, {"margin": 2.5, "reduction": "mean"}],
     "soft-margin": [{}, {"margin": 1.5, "reduction": "mean"}],
+    "double-margin": [{}, {"at_least": 2.0, "at_most": -0.5, "balance": 0.3, "reduction": "mean"}],
+    "squared": [{}, {"positive": 0.5, "negative": 0.3, "true_score": 2.0, "false_score": -0.7}],
 }
 
 # One composition for every member of the families that noises are put together from, at least.
@@ -101,6 +119,15 @@ def objectives() -> list[tuple[str, dict[str, Any]]]:
 
 def noises() -> list[tuple[str, dict[str, Any]]]:
     return settings_of(NOISES, NOISE_SETTINGS)
+
+
+def meetings() -> list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]]:
+    """Every noise with every objective, whose settings take turns: (noise, objective)."""
+    by_name: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for objective in objectives():
+        by_name.setdefault(objective[0], []).append(objective)
+    turns = enumerate(noises())
+    return [(noise, listed[turn % len(listed)]) for turn, noise in turns for listed in by_name.values()]
 
 
 def label(value: object) -> str:
@@ -217,9 +244,22 @@ class Oracle:
             rivals = counted(query, candidates, i, len(self.entities))
             negatives = [self.score(query, i, e) + up for e, _, up in rivals]
             share = 1.0 if candidates.share is None else float(candidates.share[i])
-            losses = oracle.LOSSES[objective[0]](positives, negatives, [w for _, w, _ in rivals], **objective[1])
+            weights = [w for _, w, _ in rivals]
+            losses = specified(objective, positives, negatives, weights, len(self.entities))
             values += [share * value for value in losses]
         return values
+
+
+def specified(
+    objective: tuple[str, dict[str, Any]],
+    positives: Sequence[float],
+    negatives: Sequence[float],
+    weights: Sequence[float],
+    num_entities: int,
+) -> list[float]:
+    """The specification's loss of every target of one question."""
+    size = [num_entities] if objective[0] in oracle.SIZED else []
+    return oracle.LOSSES[objective[0]](positives, negatives, weights, *size, **objective[1])
 
 
 def targets_of(query: Query, i: int) -> list[int]:

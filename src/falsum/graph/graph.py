@@ -47,7 +47,8 @@ class Query:
     """A batch of questions "which entity fills `side` of (anchor, relation)?" with their known answers.
 
     anchor, relation: (b,) int64. target: (t,) int64 entities that are to be answered; target i belongs to query
-    row[i], and rows ascend. weight: (t,) float32, how much target i counts (1 unless subsampling says otherwise).
+    row[i], and rows ascend. weight: (t,) float32, how much target i counts (1 unless subsampling says otherwise), above
+    0 where rival_weight: (t,), how much the rivals of target i count in its loss, is given; None: as much as it.
     side: how the model is asked. slot: the open slot of the triple, which differs where a head question is asked as
     the tail question of an inverse relation. Ragged instead of padded: a hub query of FB15k-237 has 3,612 answers, so
     a padded (b, k) would hold mostly nothing.
@@ -60,6 +61,7 @@ class Query:
     weight: Tensor
     side: Side
     slot: Side
+    rival_weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.anchor)
@@ -73,7 +75,8 @@ class Query:
         anchor, relation, target, row, weight = (
             x.to(device) for x in (self.anchor, self.relation, self.target, self.row, self.weight)
         )
-        return Query(anchor, relation, target, row, weight, self.side, self.slot)
+        rivals = None if self.rival_weight is None else self.rival_weight.to(device)
+        return Query(anchor, relation, target, row, weight, self.side, self.slot, rivals)
 
     def select(self, rows: Tensor) -> Query:
         """The queries `rows` (1-D int64, any order) with all of their targets."""
@@ -87,6 +90,7 @@ class Query:
             target=self.target[take],
             row=row,
             weight=self.weight[take],
+            rival_weight=None if self.rival_weight is None else self.rival_weight[take],
         )
 
 
@@ -96,6 +100,9 @@ def joined(queries: Sequence[Query]) -> Query:
     if any(query.side is not first.side for query in queries):
         raise ValueError("queries of different sides cannot share a batch")
     starts = [sum(len(query) for query in queries[:i]) for i in range(len(queries))]
+    rivals = [query.rival_weight for query in queries if query.rival_weight is not None]
+    if rivals and len(rivals) < len(queries):
+        raise ValueError("queries with and without weights of their rivals cannot share a batch")
     return Query(
         torch.cat([query.anchor for query in queries]),
         torch.cat([query.relation for query in queries]),
@@ -104,6 +111,7 @@ def joined(queries: Sequence[Query]) -> Query:
         torch.cat([query.weight for query in queries]),
         first.side,
         first.slot,
+        torch.cat(rivals) if rivals else None,
     )
 
 
@@ -207,31 +215,35 @@ class Graph:
             return relation + self.num_base_relations, Side.TAIL
         return relation, side
 
-    def queries(self, triples: Tensor, side: Side, *, grouped: bool, weight: Tensor | None = None) -> Query:
+    def queries(
+        self,
+        triples: Tensor,
+        side: Side,
+        *,
+        grouped: bool,
+        weight: Tensor | None = None,
+        rival_weight: Tensor | None = None,
+    ) -> Query:
         """Triples (m, 3) as questions with `side` open: one per triple, or one per distinct (anchor, relation).
 
-        weight: (m,) float32, how much each triple counts; None is 1 for all. A triple that stands twice is one target
-        of a grouped question, with both weights: as two targets it would be a rival of itself.
+        weight, rival_weight: (m,) float32, see `Query`; None is 1 for all, and as much as the triple. A triple that
+        stands twice is one target of a grouped question, with both weights: as two it would be a rival of itself.
         """
         head, relation, tail = triples.unbind(1)
         anchor, target = (head, tail) if side is Side.TAIL else (tail, head)
         relation, asked = self.ask(relation, side)
         weight = torch.ones(len(target)) if weight is None else weight
         if not grouped:
-            return Query(anchor, relation, target, torch.arange(len(target)), weight, asked, side)
+            return Query(anchor, relation, target, torch.arange(len(target)), weight, asked, side, rival_weight)
         key, row = torch.unique(anchor * self.num_relations + relation, return_inverse=True)
         row, order = torch.sort(row, stable=True)
-        anchor, relation, target, weight = (
-            key // self.num_relations,
-            key % self.num_relations,
-            target[order],
-            weight[order],
-        )
+        anchor, relation, target = key // self.num_relations, key % self.num_relations, target[order]
+        weights = [x[order] for x in (weight, rival_weight) if x is not None]
         pair, copy = torch.unique(row * self.num_entities + target, return_inverse=True)
         if len(pair) < len(row):
             row, target = pair // self.num_entities, pair % self.num_entities
-            weight = weight.new_zeros(len(pair)).index_add(0, copy, weight)
-        return Query(anchor, relation, target, row, weight, asked, side)
+            weights = [x.new_zeros(len(pair)).index_add(0, copy, x) for x in weights]
+        return Query(anchor, relation, target, row, weights[0], asked, side, *weights[1:])
 
     def answers(self, splits: Iterable[str], side: Side) -> Answers:
         """Every distinct known answer of every (anchor, relation) in `splits`; absent splits count as empty."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from falsum.errors import in_range
-from falsum.objectives.base import Objective, Rivals, mean, row_sum
+from falsum.objectives.base import Objective, Rivals, against, mean, reduced, rivals_total, row_sum
 from falsum.objectives.summaries import LogitSums, SoftplusSum, TiltedSoftplus
 
 
@@ -26,6 +26,7 @@ class NegativeSampling(Objective):
     reduction: Literal["sum", "mean"] = "sum"
 
     grouping: ClassVar = "free"
+    separable: ClassVar = True
 
     def __post_init__(self) -> None:
         in_range("[-1e6, 1e6]", offset=self.offset)
@@ -35,13 +36,9 @@ class NegativeSampling(Objective):
         return SoftplusSum(self.offset)
 
     def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
-        total, count = (part[row] for part in rivals.state)
-        if rivals.everyone:  # targets of one query are negatives of each other, as with one row per triple
-            own, num = softplus(positive + self.offset), len(rivals.state[0])
-            total = total + row_sum(own, row, num)[row] - own
-            count = count + row_sum(torch.ones_like(own), row, num)[row] - 1
-        negative = mean(total, count) if self.reduction == "mean" else total
-        return softplus(-positive - self.offset) + negative
+        z = positive + self.offset
+        total, count = rivals_total(softplus(z), row, rivals)
+        return softplus(-z) + against(rivals, reduced(total, count, self.reduction))
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class SelfAdversarial(Objective):
     offset: float = 0.0
 
     grouping: ClassVar = "never"
+    separable: ClassVar = True
 
     def __post_init__(self) -> None:
         in_range("[0, 1e6]", inverse_temperature=self.inverse_temperature)
@@ -66,7 +64,7 @@ class SelfAdversarial(Objective):
 
     def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
         _, mass, weighted = (part[row] for part in rivals.state)
-        return softplus(-positive - self.offset) + mean(weighted, mass)
+        return softplus(-positive - self.offset) + against(rivals, mean(weighted, mass))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from falsum.errors import in_range
-from falsum.objectives.base import Learned, Objective, Rivals, row_logsumexp, row_sum
+from falsum.objectives.base import Learned, Objective, Rivals, others_logsumexp, row_logsumexp, row_sum
 from falsum.objectives.summaries import LogSumExp
 
 
@@ -82,11 +83,13 @@ class InfoNCE(Objective):
     """-log softmax(s / T)_y over the candidates and the target y, T small (van den Oord et al. 2018, Eq. 4).
 
     temperature: T, or where it starts. temperature_lr: above 0, log T is learned by an Adam of this learning rate, as
-    SimKGC does (Wang et al. 2022); 0: T is fixed.
+    SimKGC does (Wang et al. 2022, Eq. 5); 0: T is fixed. margin: taken from the target's score before the division
+    (SimKGC: 0.02), and not from it as a rival of the other answers to its question.
     """
 
     temperature: float = 0.05
     temperature_lr: float = 0.0
+    margin: float = 0.0
 
     grouping: ClassVar = "free"
 
@@ -94,6 +97,7 @@ class InfoNCE(Objective):
         if not isinstance(self.temperature, Tensor):  # a learned one, see `at`
             in_range("(0, 1e6]", temperature=self.temperature)
         in_range("[0, 10]", temperature_lr=self.temperature_lr)
+        in_range("[-1e6, 1e6]", margin=self.margin)
 
     @property
     def summary(self) -> LogSumExp:
@@ -109,5 +113,11 @@ class InfoNCE(Objective):
         return replace(self, temperature=learned["temperature"]) if learned else self  # type: ignore[arg-type]
 
     def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
-        positive = positive / self.temperature
-        return normaliser(positive, row, rivals) - positive
+        if not self.margin:
+            positive = positive / self.temperature
+            return normaliser(positive, row, rivals) - positive
+        own, rest = (positive - self.margin) / self.temperature, rivals.state[0]
+        others = rest[row]
+        if rivals.everyone:
+            others = torch.logaddexp(others, others_logsumexp(positive / self.temperature, row, len(rest)))
+        return softplus(others - own)

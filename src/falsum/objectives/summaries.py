@@ -134,6 +134,84 @@ class SoftHingeSum(Sums):
         return counted(softplus(self.margin + scores - positive[:, None]), weight), kept(scores, weight)
 
 
+@dataclass(frozen=True)
+class FocalSum(Sums):
+    """(sum of sigma(z)^gamma sp(z), count) with z = s + offset."""
+
+    gamma: float = 2.0
+    offset: float = 0.0
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        values = focal(scores + self.offset, self.gamma).masked_fill(scores == -torch.inf, 0)
+        return counted(values, weight), kept(scores, weight)
+
+
+@dataclass(frozen=True)
+class UnsureSum(Sums):
+    """(sum of p (1 - p) sp(z), count) with z = s + offset and the factor p (1 - p), p = sigma(z), held constant."""
+
+    offset: float = 0.0
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return counted(unsure(scores + self.offset), weight), kept(scores, weight)
+
+
+@dataclass(frozen=True)
+class ExcessSum(Sums):
+    """(sum of max(0, s - limit), count)."""
+
+    limit: float = 0.0
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return counted(torch.relu(scores - self.limit), weight), kept(scores, weight)
+
+
+@dataclass(frozen=True)
+class SquareSum(Sums):
+    """(sum of (s - level)^2,)."""
+
+    level: float = 0.0
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        return (counted((scores - self.level).masked_fill(scores == -torch.inf, 0).square(), weight),)
+
+
+@dataclass(frozen=True)
+class TiltedExponentials(Summary):
+    """(log sum of e^(z + b), log sum of e^b, count, least z) with z = s / temperature and the tilt b = beta z.
+
+    The mean of e^z in proportion to e^b is the quotient of the first two. held: no gradient flows through b. The least
+    z, of which none ever flows, is inf where nothing is counted.
+    """
+
+    temperature: float = 1.0
+    beta: float = 1.0
+    held: bool = True
+
+    def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
+        z, absent = tempered(scores, self.temperature), scores == -torch.inf
+        # Masked after the product: 0 * -inf is NaN.
+        tilt = (self.beta * (z.detach() if self.held else z)).masked_fill(absent, -torch.inf)
+        tilt = tilt if weight is None else tilt + weight.log()
+        least = z.detach().masked_fill(absent, torch.inf).amin(-1)
+        return torch.logsumexp(z + tilt, -1), torch.logsumexp(tilt, -1), kept(scores, weight), least
+
+    def merge(self, a: State, b: State) -> State:
+        return torch.logaddexp(a[0], b[0]), torch.logaddexp(a[1], b[1]), a[2] + b[2], torch.minimum(a[3], b[3])
+
+
+def focal(z: Tensor, gamma: float) -> Tensor:
+    """sigma(z)^gamma sp(z): the focal loss of a false label (Lin et al. 2017, Eq. 4)."""
+    # A power of the sigmoid itself has an infinite slope where that underflows.
+    return torch.exp(-gamma * softplus(-z)) * softplus(z)
+
+
+def unsure(z: Tensor) -> Tensor:
+    """p (1 - p) sp(z), p = sigma(z), with p (1 - p) held constant: 0 at z = -inf."""
+    p = torch.sigmoid(z.detach())
+    return p * (1 - p) * softplus(z)
+
+
 def tempered(scores: Tensor, temperature: float | Tensor) -> Tensor:
     """scores / temperature, without a pass over them where it is 1."""
     return scores if isinstance(temperature, float) and temperature == 1 else scores / temperature

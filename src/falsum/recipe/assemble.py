@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Graph
+from falsum.graph.weighting import Weighting, untrained
 from falsum.models import ScoreModel
 from falsum.mutations import Mutation
-from falsum.noise import Noise, Sampler
+from falsum.noise import Live, Noise, Sampler
+from falsum.objectives import OBJECTIVES
 from falsum.objectives.penalties import Penalty
 from falsum.recipe.memory import refuse_too_large
 from falsum.recipe.parts import build
@@ -24,10 +27,11 @@ from falsum.training.job import Job, Term, Validation
 from falsum.training.optimizers import Optimizer
 
 
-def assemble(recipe: Recipe, graph: Graph) -> Job:
+def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untrained) -> Job:
     """Every part of the recipe built on `graph`, tables initialised from the recipe's seed.
 
-    Raises UserError when parts cannot mean anything together, or need more memory than there is.
+    trained: opens the run folders that parts name, as `falsum.run.trained.opener` does. Raises UserError when parts
+    cannot mean anything together, or need more memory than there is.
     """
     device = pick_device(recipe.train.device)
     graph = graph.with_inverses() if recipe.train.inverses else graph
@@ -48,23 +52,13 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
     except ValueError as error:
         raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
     refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
-    model: ScoreModel = build("model", recipe.model)
-    entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
-    relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
-    initialise(recipe, entities, relations, model)
-    terms = terms_of(recipe)
+    terms, weighting = terms_of(recipe), build("weighting", recipe.weighting)
+    refuse_inseparable(recipe, terms, weighting)
     return Job(
         graph=graph,
-        scoring=Scoring(
-            entities.to(device),
-            relations.to(device),
-            model.to(device),
-            recipe.dropout.entity,
-            recipe.dropout.relation,
-            pick_dtype(recipe.train.precision, device),
-        ),
+        scoring=scoring_of(recipe, graph, by_rows=by_rows),
         terms=terms,
-        weighting=build("weighting", recipe.weighting),
+        weighting=weighting,
         sampler=sampler,
         grouped=share_rows(terms, noise, wanted=recipe.train.grouped),
         joined=graph.has_inverses and noise.blind,
@@ -77,7 +71,38 @@ def assemble(recipe: Recipe, graph: Graph) -> Job:
         batch_size=recipe.train.batch_size,
         order=recipe.train.order,
         seed=recipe.train.seed,
+        trained=trained,
     )
+
+
+def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scoring:
+    """Model and tables on the recipe's device, fresh. graph: with inverse relations where the recipe wants them."""
+    device = pick_device(recipe.train.device)
+    model: ScoreModel = build("model", recipe.model)
+    entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
+    relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
+    initialise(recipe, entities, relations, model)
+    return Scoring(
+        entities.to(device),
+        relations.to(device),
+        model.to(device),
+        recipe.dropout.entity,
+        recipe.dropout.relation,
+        pick_dtype(recipe.train.precision, device),
+    )
+
+
+def refuse_inseparable(recipe: Recipe, terms: Sequence[Term], weighting: Weighting) -> None:
+    """Raises UserError where rivals are weighted by themselves and a loss has no part that is theirs alone."""
+    mixed = [name for name, cls in OBJECTIVES.items() if any(type(t.objective) is cls for t in terms)]
+    mixed = [name for name in mixed if not OBJECTIVES[name].separable]
+    if weighting.separates and mixed:
+        legal = ", ".join(name for name, cls in OBJECTIVES.items() if cls.separable)
+        raise UserError(
+            f"Weighting {recipe.weighting['name']!r} weighs answers and their rivals apart, and objective {mixed[0]!r} "
+            f"does not split into a part of each. Objectives that do: {legal}. Or take a weighting with one weight, "
+            "such as subsampling with variant base or uniq."
+        )
 
 
 def terms_of(recipe: Recipe) -> tuple[Term, ...]:

@@ -13,7 +13,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from falsum.curves import CURVES, Curve
-from falsum.graph.weighting import WEIGHTINGS
+from falsum.graph.weighting import WEIGHTINGS, Weighting
 from falsum.models import MODELS
 from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import NOISES, Noise
@@ -61,6 +61,7 @@ BASES: dict[type, str] = {
     Curve: "curve",
     Mutation: "mutation",
     Objective: "objective",
+    Weighting: "weighting",
 }
 
 # Parameters that falsum passes itself: no settings.

@@ -23,6 +23,7 @@ from falsum.run.contents import Environment
 from falsum.run.evaluations import Kept
 from falsum.run.fixed import fixed
 from falsum.run.pretraining import start_of, write_start
+from falsum.run.trained import opener, sources
 from falsum.scan.scoring import Scoring
 from falsum.training.job import Job
 from falsum.training.loop import Record
@@ -41,13 +42,17 @@ class Run:
         """Start a run folder: settings, labels and triples, no weights yet.
 
         A run that ended before it wrote any weights or numbers gives way to the new one. Raises UserError when the
-        folder holds another run, the recipe does not fit the graph, or the run that it starts from cannot be used.
+        folder holds another run, the recipe does not fit the graph, or a run that it starts from or reads cannot be
+        used.
         """
         folder, rules = Path(folder), recipe.pretraining
         source = rules.source if rules and isinstance(rules.source, str) else None
         if "train" not in graph.splits or len(graph.splits["train"]) == 0:
             raise UserError(f"Graph {graph.name!r} has no training triples, so there is nothing to learn from.")
-        job = assemble(recipe, graph)  # what cannot be trained leaves no folder behind
+        trained = opener(graph)
+        for named in sources(recipe):
+            trained(named)
+        job = assemble(recipe, graph, trained)  # what cannot be trained leaves no folder behind
         start = start_of(rules, Path(source), job) if rules and source is not None else None
         precision = "bf16" if job.scoring.dtype is torch.bfloat16 else "fp32"
         files.clear(folder, start[1].source if start else None)
@@ -93,7 +98,7 @@ class Run:
 
     @cached_property
     def _job(self) -> Job:
-        return assemble(self.recipe, self.graph)
+        return assemble(self.recipe, self.graph, opener(self.graph))
 
     def stages(self) -> list[Run]:
         """The runs to train, in order: the pre-training runs that are part of this one, then this one itself."""

@@ -23,6 +23,7 @@ from falsum.run.contents import Checkpoint
 from falsum.run.fixed import changes, fixed
 from falsum.run.machine import stop_requests
 from falsum.run.pretraining import take_start
+from falsum.run.trained import opener
 from falsum.training.job import Job
 from falsum.training.loop import Position, Record, Trainer
 
@@ -43,7 +44,7 @@ def train(
     when a file cannot be read or written, or a checkpoint does not fit the recipe.
     """
     with alone(folder), _threads(folder), stop_requests() as stopped:
-        trainer = Trainer(assemble(recipe, graph), rank_progress=rank_progress)
+        trainer = Trainer(assemble(recipe, graph, opener(graph)), rank_progress=rank_progress)
         checkpoint = folder / "checkpoint" / "last.safetensors"
         if checkpoint.exists():
             _restore(trainer, folder, recipe, graph)

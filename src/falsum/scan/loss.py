@@ -45,7 +45,8 @@ def loss(
     drop = _with_targets(candidates.drop, query) if everyone else candidates.drop
     shift, weight = candidates.shift, candidates.weight
     scan = Scan(asked, objective.summary, positive, candidates.ids, weight, drop, mutation, shift)
-    rivals = Rivals(state_of(scan), everyone and candidates.drop is None)
+    mass = None if query.rival_weight is None else query.rival_weight / query.weight
+    rivals = Rivals(state_of(scan), everyone and candidates.drop is None, asked.rows.num, mass)
     values = objective.finish(positive, query.row, rivals)
     return values if candidates.share is None else values * candidates.share.to(values.dtype)[query.row]
 

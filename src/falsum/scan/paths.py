@@ -19,7 +19,7 @@ from falsum.graph.graph import Pairs
 from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.dropout import dropout
 from falsum.mutations.base import Mutation
-from falsum.objectives.summaries import LogSumExp, Scores, State, Summary, tempered
+from falsum.objectives.summaries import LogSumExp, Scores, SquareSum, State, Summary, tempered
 from falsum.rows.table import Table
 from falsum.scan.dot_softmax import dot_softmax
 from falsum.scan.gathered import gathered_scores
@@ -116,6 +116,34 @@ def _softmax_pays(scan: Scan) -> bool:
     return not scan.summary.sums or len(scan.drop.row) == len(scan.positive)
 
 
+def _gram_state(scan: Scan) -> State:
+    """The squares of inner products with a table through the Gram matrix of its rows: sum_e (q e)^2 = q (E^T E) q.
+
+    width^2 a query and no score per entity, in the dtype of the query: rounded products would not cancel.
+    """
+    asked, summary, width = scan.asked, scan.summary, scan.asked.rows.width
+    assert isinstance(summary, SquareSum)
+    assert scan.drop is not None
+    vector, level = asked.vector, summary.level
+    gram, total = vector.new_zeros(width, width), vector.new_zeros(width)
+    for ids, rows in asked.rows.blocks(at_a_time(width)):
+        masked = dropout(rows, ids, asked.rate, asked.seed)
+        gram, total = gram + masked.mT @ masked, total + masked.sum(0)
+    squares = ((vector @ gram) * vector).sum(-1) - 2 * level * (vector @ total) + level**2 * asked.rows.num
+    # A target that the noise leaves out too stands twice among the pairs.
+    pair = torch.unique(scan.drop.row * asked.rows.num + scan.drop.entity)
+    row, entity = pair // asked.rows.num, pair % asked.rows.num
+    left_out = dropout(asked.rows.of(entity), entity, asked.rate, asked.seed)
+    scores = (vector.index_select(0, row) * left_out).sum(-1)
+    return (squares.index_add(0, row, -(scores - level).square()),)
+
+
+def _gram_pays(scan: Scan) -> bool:
+    """The Gram matrix costs as much as the scores of as many queries as rows are wide."""
+    whole = scan.mutation is None and isinstance(scan.ids, range) and isinstance(scan.asked.rows, Table)
+    return whole and scan.asked.rows.width <= len(scan.asked.vector)
+
+
 # Drawn candidates
 
 
@@ -203,6 +231,7 @@ def _picks_pay(scan: Scan) -> bool:
 
 PATHS: Mapping[tuple[Compare, type[Summary] | None], tuple[Path, ...]] = {
     (DOT, LogSumExp): (Path(_softmax_pays, _softmax_state),),
+    (DOT, SquareSum): (Path(_gram_pays, _gram_state),),
     (DOT, None): (Path(_picks_pay, _drawn_state(_picked)),),
 }
 GENERIC = (

@@ -110,11 +110,16 @@ def _questions(graph: Graph, weighting: Weighting) -> Query:
     """Distinct tail questions, weighted by the share of each answer in its query times its weighting."""
     train = graph.splits["train"]
     distinct, index = torch.unique(train, dim=0, return_inverse=True)
-    weight = torch.zeros(len(distinct), dtype=torch.float64)
-    weight.index_add_(0, index, weighting(graph, Side.TAIL).double())
     per_query = torch.bincount(train[:, 0]).double()
     query = graph.queries(distinct, Side.TAIL, grouped=False)
-    return replace(query, weight=weight / per_query[query.anchor])
+
+    def shares(weight: Tensor) -> Tensor:
+        total = torch.zeros(len(distinct), dtype=torch.float64).index_add_(0, index, weight.double())
+        return total / per_query[query.anchor]
+
+    rivals = weighting.rivals(graph, Side.TAIL)
+    rival_weight = None if rivals is None else shares(rivals)
+    return replace(query, weight=shares(weighting(graph, Side.TAIL)), rival_weight=rival_weight)
 
 
 def solve(task: Problem, *, tolerance: float = 1e-12, most: int = 200) -> Tensor:

@@ -12,6 +12,8 @@ from falsum.graph.graph import BOTH_SIDES, Query, Side, joined
 from falsum.seeds import derive, generator
 from falsum.training.job import Job
 
+Weights = tuple[Tensor | None, ...]
+
 
 class Batches:
     """The questions of every step: slices of an epoch's permutation, for both sides, or joined where the job says so.
@@ -24,7 +26,7 @@ class Batches:
     def __init__(self, job: Job) -> None:
         self.job, self.device = job, job.scoring.device
         self.triples = job.graph.splits["train"]
-        self.weights = {side: job.weighting(job.graph, side).float() for side in BOTH_SIDES}
+        self.weights = {side: self._weigh(side) for side in BOTH_SIDES}
         self.per_epoch = max(1, math.ceil(len(self.triples) / job.batch_size))
         self.queries = self._asked(self.triples, self.weights) if job.order == "apart" else []
         self._orders: tuple[int, list[Tensor]] | None = None
@@ -35,14 +37,21 @@ class Batches:
             orders = self._permutations(epoch, [len(query) for query in self.queries])
             return [q.select(self._slice(order, inside)) for q, order in zip(self.queries, orders, strict=True)]
         rows = self._slice(self._permutations(epoch, [len(self.triples)])[0], inside).cpu()
-        return self._asked(self.triples[rows], {side: weight[rows] for side, weight in self.weights.items()})
+        weights = {side: tuple(w if w is None else w[rows] for w in both) for side, both in self.weights.items()}
+        return self._asked(self.triples[rows], weights)
 
-    def _asked(self, triples: Tensor, weights: Mapping[Side, Tensor]) -> list[Query]:
+    def _weigh(self, side: Side) -> Weights:
+        """(m,) weights of the triples, and of their rivals where the weighting says other ones."""
         job = self.job
-        sides = [
-            job.graph.queries(triples, side, grouped=job.grouped, weight=weights[side]).to(self.device)
-            for side in BOTH_SIDES
-        ]
+        both = (weigh(job.graph, side, job.trained) for weigh in (job.weighting, job.weighting.rivals))
+        return tuple(weight if weight is None else weight.float() for weight in both)
+
+    def _asked(self, triples: Tensor, weights: Mapping[Side, Weights]) -> list[Query]:
+        job, sides = self.job, []
+        for side in BOTH_SIDES:
+            own, rivals = weights[side]
+            query = job.graph.queries(triples, side, grouped=job.grouped, weight=own, rival_weight=rivals)
+            sides.append(query.to(self.device))
         return [joined(sides)] if job.joined else sides
 
     def _permutations(self, epoch: int, sizes: list[int]) -> list[Tensor]:

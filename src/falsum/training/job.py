@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from falsum.graph.graph import Graph
-from falsum.graph.weighting import Weighting
+from falsum.graph.weighting import Trained, Weighting, untrained
 from falsum.mutations.base import Mutation
 from falsum.noise.base import Sampler
 from falsum.objectives.base import Objective
@@ -56,7 +56,7 @@ class Job:
 
     grouped: equal queries share a row. joined: both sides share a batch, possible where head questions are asked as
     tail questions and candidates depend on no query; halves the passes over the tables. order: see
-    `falsum.recipe.settings.Train`.
+    `falsum.recipe.settings.Train`. trained: opens the run folders that the weighting names.
     """
 
     graph: Graph
@@ -75,6 +75,7 @@ class Job:
     batch_size: int
     order: Order
     seed: int
+    trained: Trained = untrained
 
     @property
     def row_wise(self) -> frozenset[str]:

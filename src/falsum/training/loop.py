@@ -140,6 +140,7 @@ class Trainer:
     def _loss(self, batch: Query, candidates: Candidates, asked: Asked, part: int, view: Live) -> Tensor:
         """0-dim: the weighted sum of the terms over the batch's targets."""
         job, step = self.job, self.position.step
+        batch = job.weighting.now(batch, view)
         total = torch.zeros((), device=self.device)
         for i, (term, held) in enumerate(zip(job.terms, self.learned, strict=True)):
             objective, own = term.objective.at(view.epoch, held.values()), candidates
