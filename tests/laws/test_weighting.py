@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from laws import worlds
 
 GRAPH = worlds.graph()
 NEEDS = {"model-based": {"source": "run"}}
+
+
+def view(score: Callable[[Query, torch.Tensor], torch.Tensor]) -> Live:
+    """A model whose scores are made up."""
+    return Live(score, rows=lambda ids: ids, against=lambda query, rows: rows.sum(-1), epoch=0.0)
 
 
 def recipe(**parts: Any) -> Any:
@@ -135,12 +141,7 @@ def test_tans_by_hand(temperature: float) -> None:
         torch.tensor([0, 1, 0]), torch.zeros(3).long(), torch.tensor([2, 4, 3]), torch.arange(3), torch.ones(3),
         Side.TAIL, Side.TAIL, torch.tensor([1.0, 2.0, 3.0]),
     )  # fmt: skip
-    asked = Live(
-        lambda query, ids: ids.expand(len(query), -1).double().log(),
-        lambda ids: ids,
-        lambda query, rows: rows.sum(-1),
-        0.0,
-    )
+    asked = view(lambda query, ids: ids.expand(len(query), -1).double().log())
     now = TANS(temperature).now(query, asked)
     factors = torch.tensor([5.0, 4.0, 5.0]) ** temperature
     torch.testing.assert_close(now.weight, 3 * factors / factors.sum())
@@ -150,12 +151,7 @@ def test_tans_by_hand(temperature: float) -> None:
         Side.TAIL, Side.TAIL,
     )  # fmt: skip
     torch.testing.assert_close(TANS(temperature).now(grouped, asked).weight, now.weight[[0, 2, 1]])
-    huge = Live(
-        lambda query, ids: 1e4 * ids.expand(len(query), -1).double(),
-        lambda ids: ids,
-        lambda query, rows: rows.sum(-1),
-        0.0,
-    )
+    huge = view(lambda query, ids: 1e4 * ids.expand(len(query), -1).double())
     assert torch.isfinite(TANS(temperature).now(query, huge).weight).all()
 
 

@@ -13,6 +13,7 @@ from falsum.graph.weighting import Weighting, untrained
 from falsum.models import ScoreModel
 from falsum.mutations import Mutation
 from falsum.noise import Live, Noise, Sampler
+from falsum.noise.proposals.frozen import FrozenDraws
 from falsum.objectives import OBJECTIVES
 from falsum.objectives.penalties import Penalty
 from falsum.recipe.memory import refuse_too_large
@@ -51,6 +52,9 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
         sampler = noise.bind(graph, device).to(device)
     except ValueError as error:
         raise UserError(f"Noise {recipe.noise['name']!r} does not fit this graph: {error}.") from None
+    for part in sampler.modules():
+        if isinstance(part, FrozenDraws):
+            part.take(trained)
     refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
     terms, weighting = terms_of(recipe), build("weighting", recipe.weighting)
     refuse_inseparable(recipe, terms, weighting)

@@ -4,6 +4,7 @@ from falsum.noise.proposals.base import Proposal, Proposer, Sees
 from falsum.noise.proposals.batch import Targets
 from falsum.noise.proposals.best import Best
 from falsum.noise.proposals.caches import Cached
+from falsum.noise.proposals.frozen import Frozen
 from falsum.noise.proposals.mixture import Mixture
 from falsum.noise.proposals.odds import Counted, Even
 
@@ -14,6 +15,7 @@ PROPOSALS: dict[str, type[Proposal]] = {
     "mixture": Mixture,
     "best": Best,
     "cached": Cached,
+    "frozen": Frozen,
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Cached",
     "Counted",
     "Even",
+    "Frozen",
     "Mixture",
     "Proposal",
     "Proposer",
