@@ -13,7 +13,7 @@ from falsum.cli.console import fresh_folder, load_graph, read_options, train_run
 from falsum.cli.tables import frame_table
 from falsum.cli.terminal import out, say, show, visible
 from falsum.graph import Graph
-from falsum.probe import Finding, Probed, Study, all_chosen, write_page
+from falsum.probe import Finding, Probed, Study, all_chosen, chosen, write_page
 from falsum.probe.findings import evidence, frames, notes
 from falsum.probe.listed import Listing
 from falsum.report.page import missing_extra
@@ -33,10 +33,11 @@ def probe(
     read: Sequence[str],
 ) -> None:
     """Measure noises under one frozen model. graph: of a graph, or a run folder, which is the model then."""
+    _ = [chosen(text) for text in noises]  # what is misspelt need not wait for a graph
     loaded, opened = _opened(graph, run, read)
-    chosen, left_out = all_chosen(noises, loaded)
+    wanted, left_out = all_chosen(noises, loaded)
     place = folder or fresh_folder(f"probe-{loaded.name}")
-    study = Study(loaded, chosen, place, opened, queries, draws, warm, redraws, seed, tuple(left_out))
+    study = Study(loaded, wanted, place, opened, queries, draws, warm, redraws, seed, tuple(left_out))
     if not study.reference.finished:
         say(f"no --run: training a small reference model in {study.reference.folder}")
         train_run(study.reference)
@@ -90,15 +91,16 @@ def negatives(
     read: Sequence[str],
 ) -> None:
     """Show the negatives of one question, a column per noise."""
+    _ = [chosen(text) for text in noises]  # what is misspelt need not wait for a graph
     loaded, opened = _opened(graph, run, read)
-    chosen, left_out = all_chosen(noises, loaded)
+    wanted, left_out = all_chosen(noises, loaded)
     listing = Listing(loaded, relation, head, tail, opened, num, warm, seed)
-    asking = [noise.label for noise in chosen if opened is None and listing.needs_model(noise)]
+    asking = [noise.label for noise in wanted if opened is None and listing.needs_model(noise)]
     if asking:
         say(f"{', '.join(asking)}: no --run, so a small model is trained first")
-    frame = listing.frame(chosen)
+    frame = listing.frame(wanted)
     table = Table(title=Text(visible(listing.words)), title_justify="left", title_style="bold")
-    for noise in chosen:
+    for noise in wanted:
         table.add_column(Text(visible(noise.label)), overflow="fold")
     for place in range(1, num + 1):
         cells = frame.filter(place=place).select("label", "mark", "score_percentile").rows()

@@ -24,9 +24,9 @@ class Hardness:
     """How hard negatives are, by a frozen model.
 
     percentile: mean share of a field of entities that a negative lies above (uniform: .5). gap: 10, 50 and 90 %
-    quantiles of (negative - positive score) in standard deviations of the question's scores; above: share above the positive.
-    cosine: mean cosine of negative and target rows. live: share of negatives whose logistic loss softplus(s) has a
-    gradient of more than LIVE times the largest of any entity for the question.
+    quantiles of (negative - positive score) in standard deviations of the question's scores; above: share above the
+    positive. cosine: mean cosine of negative and target rows. live: share of negatives whose logistic loss softplus(s)
+    has a gradient of more than LIVE times the largest of any entity for the question.
     """
 
     percentile: Estimate
