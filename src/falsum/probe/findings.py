@@ -114,10 +114,13 @@ def frames(found: Probed) -> dict[str, pl.DataFrame]:
         "cost": _cost,
     }
     ordered = [each for side in found.sides for each in found.of(side)]
-    return {
+    tables = {
         title: pl.DataFrame([{"side": each.side, "noise": each.noise, **row(each)} for each in ordered])
         for title, row in rows.items()
     }
+    if not found.setup.stated_false:
+        tables["what else is drawn"] = tables["what else is drawn"].drop("stated false")
+    return tables
 
 
 def _main(each: Finding) -> dict[str, Any]:

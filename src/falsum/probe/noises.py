@@ -12,6 +12,7 @@ import torch
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.noise import NOISES, Noise, Sampler
+from falsum.probe.truths import training_part
 from falsum.recipe.parts import build, resolve
 from falsum.recipe.text import assign, parse_setting
 
@@ -74,7 +75,7 @@ def default_noises(graph: Graph) -> tuple[list[Chosen], list[str]]:
     for name in NOISES:
         try:
             each = chosen(name)
-            each.bind(graph, torch.device("cpu"))
+            each.bind(training_part(graph), torch.device("cpu"))
         except UserError as error:
             left_out.append(f"{name} is left out: {error}")
         else:
@@ -88,5 +89,5 @@ def all_chosen(texts: Sequence[str], graph: Graph) -> tuple[list[Chosen], list[s
         return default_noises(graph)
     found = [chosen(text) for text in dict.fromkeys(texts)]
     for each in found:
-        each.bind(graph, torch.device("cpu"))
+        each.bind(training_part(graph), torch.device("cpu"))
     return found, []

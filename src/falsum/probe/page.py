@@ -47,16 +47,16 @@ def frontier(found: Probed, side: str) -> Chart | None:
     filters = sorted({point.filtered for point in null})
     curves = {way: [point for point in null if point.filtered is way] for way in filters}
     marks = [
-        Mark(f"{point.best_of:g}", point.percentile, point.enrichment, of="null")
+        Mark(f"M = {point.best_of:g}", point.percentile, point.enrichment, of="null")
         for point in curves[filters[0]]
         if point.best_of in MARKED
     ]
-    marks += [mark for each in found.of(side) if (mark := _mark(each)) is not None]
+    marks += [mark for each in found.of(side) if (mark := _mark(found, each)) is not None]
     lines = [
         Line("best of M uniform" + ", filtered" * way, [p.percentile for p in points], [p.enrichment for p in points])
         for way, points in curves.items()
     ]
-    said = ", ".join(f"{mark.name} ({mark.x:.2f}, {mark.y:.3g})" for mark in marks if mark.of != "null")
+    said = ", ".join(f"{each.noise} ({m.x:.2f}, {m.y:.3g})" for each in found.of(side) if (m := _mark(found, each)))
     return Chart(
         f"Hardness and false negatives, {side} questions",
         "hardness: mean percentile of the score",
@@ -69,10 +69,17 @@ def frontier(found: Probed, side: str) -> Chart | None:
     )
 
 
-def _mark(each: Finding) -> Mark | None:
+def _number(found: Probed, noise: str) -> str:
+    """What stands for a noise in a chart, where its name has no room."""
+    return str(list(found.setup.noises).index(noise) + 1)
+
+
+def _mark(found: Probed, each: Finding) -> Mark | None:
     if each.hardness is None or each.truths.enrichment is None:
         return None
-    return Mark(each.noise, each.hardness.percentile.value, max(NONE_DRAWN, each.truths.enrichment.value))
+    return Mark(
+        _number(found, each.noise), each.hardness.percentile.value, max(NONE_DRAWN, each.truths.enrichment.value)
+    )
 
 
 def _known(found: Probed, side: str) -> list[tuple[str, Estimate]]:
@@ -82,9 +89,10 @@ def _known(found: Probed, side: str) -> list[tuple[str, Estimate]]:
 
 def enrichments(found: Probed, side: str) -> DotChart:
     """Held-out truths beside best-of-M uniform draws of equal hardness, most first."""
-    rows = [Row(name, e.value, intervals=[(e.low, e.high)]) for name, e in _known(found, side)]
-    rows.sort(key=lambda row: -row.value)
-    said = ", ".join(f"{row.name} {row.value:.2f}" for row in rows)
+    known = sorted(_known(found, side), key=lambda each: -each[1].value)
+    names = [f"{_number(found, noise)}  {noise.split(':')[0]}" for noise, _ in known]
+    rows = [Row(name, e.value, intervals=[(e.low, e.high)]) for name, (_, e) in zip(names, known, strict=True)]
+    said = ", ".join(f"{noise} {e.value:.2f}" for noise, e in known)
     return DotChart(
         f"Held-out truths at equal hardness, {side} questions",
         "times those of the best of M uniform",

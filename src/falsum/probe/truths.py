@@ -108,10 +108,12 @@ def base_rates(graph: Graph, slot: Side) -> tuple[float, float]:
 
     Exact expectations, for both of which the triple's own entity is none.
     """
-    query = graph.queries(graph.splits["train"], slot, grouped=False)
+    train = graph.splits["train"]
+    query = graph.queries(train, slot, grouped=True)
     facts = Facts.of(graph, query)
-    size = len(query) * graph.num_entities
-    return (len(facts.known.row) - len(query)) / size, len(facts.held_out.row) / size
+    asked = torch.zeros(len(query), dtype=torch.float64).index_add(0, query.row, query.weight.double())
+    known, held = (float(asked[pairs.row].sum()) for pairs in (facts.known, facts.held_out))
+    return (known - len(train)) / (len(train) * graph.num_entities), held / (len(train) * graph.num_entities)
 
 
 def contains(pairs: Pairs, ids: Tensor) -> Tensor:

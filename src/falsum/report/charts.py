@@ -117,7 +117,7 @@ def _draw_lines(axes: Any, chart: Chart) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=chart.whole_x))
+        axes.xaxis.set_major_locator(MaxNLocator(6 if chart.marks else 10, integer=chart.whole_x))
     if chart.from_zero:
         axes.set_ylim(0, 1.08 * max(float(np.max(line.y)) for line in chart.lines) or 1)
     if chart.log_y:
@@ -163,11 +163,11 @@ def _draw(axes: Any, line: Line, color: str) -> None:
 
 
 def _draw_mark(axes: Any, mark: Mark) -> None:
-    color, size, offset = ("first", 3.5, (5, -9)) if mark.of else ("second", 5, (6, 3))
+    color, size, offset = ("first", 3.5, (4, -10)) if mark.of else ("third", 5.5, (-4, 5))
     axes.plot([mark.x], [mark.y], "o", color=COLORS[color][0], markersize=size)
     axes.annotate(
         mark.name, (mark.x, mark.y), offset, textcoords="offset points", color=COLORS["ink" if mark.of else color][0],
-        fontsize=8, annotation_clip=False,
+        fontsize=8 if mark.of else 10, ha="left" if mark.of else "right",
     )  # fmt: skip
 
 
