@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -52,6 +52,9 @@ from test_report import Strict
 __all__ = ["falsum"]
 
 CPU = torch.device("cpu")
+# The best of uniform draws by name: M = 4 and 8, with training answers and without; one with 16 draws.
+BEST_OF_8, BEST_OF_4_FILTERED = "best-of:of=8", "best-of:pool.filtered=true"
+BEST_OF_4_OF_16, BEST_OF_4_OF_16_FILTERED = "best-of:of=4,pool.num=16", "best-of:of=4,pool.num=16,pool.filtered=true"
 
 
 def graph_of(entities: int, relations: int, false: Any = (), **splits: Any) -> Graph:
@@ -104,7 +107,7 @@ def no_live() -> Live:
     def refuse(*_: Any) -> Tensor:
         raise AssertionError("asked the model")
 
-    return Live(refuse, refuse, 0.0)
+    return Live(**{each.name: 0.0 if each.name == "epoch" else refuse for each in fields(Live)})
 
 
 # ---------------------------------------------------------------------------------------------------- estimates
@@ -277,6 +280,13 @@ def test_shared_draws_are_drawn_again_to_see_whom_they_reach() -> None:
     ids, weight = marginal(sampler, query, no_live(), 0, draws)
     assert len(ids) == len(weight) == 160  # as many as own draws would have been
     assert len(ids.unique()) > len(draws.ids.unique())
+    of_rows = Candidates(torch.tensor([[1, 2], [3, 4]]), torch.arange(6.0).reshape(3, 2))  # each question's own weight
+    three = questions(graph, Side.TAIL, 5)
+    weights = torch.cat([of_rows.weight, of_rows.weight[:2]])  # type: ignore[index]
+    sampled = Scripted(replace(of_rows, weight=weights))
+    ids, weight = marginal(sampled, three, no_live(), 0, drawn(sampled, three, no_live(), 0, 2))
+    assert ids[:4].tolist() == [1, 2, 3, 4]
+    assert weight[:4].tolist() == [2, 3, 1, 2]  # means of 0, 2, 4 and 1, 3, 5, and of 0, 2 and 1, 3
     own = Uniform(num=4).bind(graph, CPU)
     draws = drawn(own, query, no_live(), 0, 8)
     assert torch.equal(marginal(own, query, no_live(), 0, draws)[0], draws.ids.flatten())
@@ -429,9 +439,7 @@ def world() -> tuple[Graph, Scoring]:
     return graph, job.scoring
 
 
-@pytest.mark.parametrize(
-    ("noise", "power"), [("uniform:filtered=true", 1), ("best-of:pool.filtered=true", 4), ("best-of:of=8", 8)]
-)
+@pytest.mark.parametrize(("noise", "power"), [("uniform:filtered=true", 1), (BEST_OF_4_FILTERED, 4), (BEST_OF_8, 8)])
 def test_best_of_uniform_is_as_hard_and_as_false_as_the_null(
     world: tuple[Graph, Scoring], noise: str, power: int
 ) -> None:
@@ -548,9 +556,9 @@ def test_scores_and_rows_are_counted() -> None:
     tally = Tally()
     view = tally.watch(live(scoring, 2.5))
     assert view.epoch == 2.5
-    sampler = chosen("best-of:of=4,pool.num=12").bind(graph, CPU)
-    drawn(sampler, query, view, 0, 3)
-    assert (tally.scores, tally.rows) == (6 * 12, 0)
+    sampler = chosen(BEST_OF_4_OF_16).bind(graph, CPU)
+    drawn(sampler, query, view, 0, 4)
+    assert (tally.scores, tally.rows) == (6 * 16, 0)
     view.rows(torch.tensor([1, 2]))
     assert tally.rows == 2
 
@@ -787,10 +795,10 @@ FEW = ["--queries", 16, "--draws", 48, "--warm", 2, "--redraws", 2]
 
 def test_probe_from_end_to_end(falsum: Command, trained: tuple[Path, Path], tmp_path: Path) -> None:
     graph, run = trained
-    noises = ["--noise", "uniform:num=16", "--noise", "best-of:of=4,pool.num=16,pool.filtered=true"]
+    noises = ["--noise", "uniform:num=16", "--noise", BEST_OF_4_OF_16_FILTERED]
     shown = falsum.ok("probe", graph, "--run", run, *noises, *FEW, "--out", tmp_path)
     for word in (
-        "best-of:of=4,pool.num=16,pool.filtered=true, tail: ",
+        f"{BEST_OF_4_OF_16_FILTERED}, tail: ",
         "as often as uniform",
         "planted",
         "uniform has 0.5",

@@ -28,6 +28,11 @@ class Size:
     tail_questions: int
     head_questions: int
 
+    @property
+    def questions(self) -> int:
+        """Distinct questions of either side."""
+        return self.tail_questions + self.head_questions
+
 
 # A graph as large as the largest that people train on: Wikidata's order of magnitude.
 LARGE = Size(10**8, 2 * 10**7, 10**3, 6 * 10**7, 3 * 10**7)
@@ -67,7 +72,14 @@ class Tally:
             self.rows += ids.numel()
             return live.rows(ids)
 
-        return replace(live, score=score, rows=rows)
+        def against(query: Query, rows: Tensor) -> Tensor:
+            found: Tensor = given(query, rows)
+            self.scores += found.numel()
+            return found
+
+        given: Any = getattr(live, "against", None)  # scores of rows that are no entity's, where a view gives them
+        more: dict[str, Any] = {"against": against} if given else {}
+        return replace(live, score=score, rows=rows, **more)
 
 
 def cost(noise: Noise, sampler: Sampler, query: Query, live: Live, used: float, seed: int) -> Cost:

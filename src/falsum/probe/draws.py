@@ -72,7 +72,8 @@ def drawn(sampler: Sampler, query: Query, live: Live, seed: int, most: int) -> D
         candidates = sampler.draw(query, derive(seed, turn, "draw"), live)
         parts.append(_negatives(candidates, query, derive(seed, turn, "thin"), most))
     ids, weight, dropped = (torch.cat(x, 1) for x in zip(*parts, strict=True))
-    turns = torch.arange(len(parts), device=ids.device).repeat_interleave(ids.shape[1] // len(parts))
+    sizes = torch.tensor([part[0].shape[1] for part in parts], device=ids.device)
+    turns = torch.arange(len(parts), device=ids.device).repeat_interleave(sizes)
     return Draws(ids, weight, dropped, turns, num <= most)
 
 
@@ -113,6 +114,16 @@ def marginal(sampler: Sampler, query: Query, live: Live, seed: int, draws: Draws
         return draws.ids.flatten(), draws.weight.flatten()
     turns = min(MOST_SHARED, math.ceil(draws.ids.numel() / first.ids.numel()))
     again = [first, *(sampler.draw(query, derive(seed, turn, "draw"), live) for turn in range(1, turns))]
-    ids = torch.cat([each.ids.flatten() for each in again if isinstance(each.ids, Tensor)])
-    weight = [torch.ones(c.ids.shape) if c.weight is None else c.weight for c in again if isinstance(c.ids, Tensor)]
-    return ids, torch.cat([w.flatten().to(ids.device) for w in weight]).double()
+    parts = [(c.ids, _of_rows(c.weight, c.ids, len(query))) for c in again if isinstance(c.ids, Tensor)]
+    return torch.cat([ids.flatten() for ids, _ in parts]), torch.cat([weight.flatten() for _, weight in parts])
+
+
+def _of_rows(weight: Tensor | None, ids: Tensor, num_queries: int) -> Tensor:
+    """(c, n) float64 weights of shared ids (c, n); where each of b questions has its own, the mean of a row's."""
+    if weight is None:
+        return torch.ones(ids.shape, dtype=torch.float64, device=ids.device)
+    if len(weight) == len(ids):
+        return weight.double()
+    row = torch.arange(num_queries, device=ids.device) // math.ceil(num_queries / len(ids))
+    sums = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device).index_add(0, row, weight.double())
+    return sums / torch.bincount(row, minlength=len(ids))[:, None].clamp(min=1)

@@ -34,7 +34,7 @@ class Chosen:
 
 
 def chosen(text: str) -> Chosen:
-    """The noise that a text such as "best-of:of=8,pool.num=512" names.
+    """The noise that a text such as "best-of:of=8" names.
 
     Raises UserError with the closest names, or what is wrong with the settings and which are legal.
     """
