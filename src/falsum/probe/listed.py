@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
-import torch
 from torch import Tensor
 
 from falsum.errors import UserError
@@ -108,11 +107,12 @@ class Listing:
 
     def needs_model(self, noise: Chosen) -> bool:
         """Whether the noise asks a model what it thinks, in a draw or in what follows one."""
-        sampler, tally = noise.bind(training_part(self._asked), torch.device("cpu")), Tally()
+        device, tally = self._untrained.device, Tally()
+        sampler, query = noise.bind(training_part(self._asked), device), self.query.to(device)
         view = tally.watch(live(self._untrained, 0.0))
-        candidates = sampler.draw(self.query, 0, view)
+        candidates = sampler.draw(query, 0, view)
         if learns(sampler):
-            sampler.learn(self.query, candidates, view, 0)
+            sampler.learn(query, candidates, view, 0)
         return tally.scores + tally.rows > 0
 
     def frame(self, noises: Sequence[Chosen]) -> pl.DataFrame:
