@@ -378,7 +378,7 @@ def test_scores_that_are_not_finite_are_refused() -> None:
         placed(graph, scoring, query)
 
 
-@pytest.mark.parametrize(("model", "scale"), [("complex", 300), ("transe", 2000)])  # distances: all scores below 0
+@pytest.mark.parametrize(("model", "scale"), [("complex", 300), ("transe", 1000)])  # distances: all scores below 0
 def test_hardness_as_a_loop_measures_it(model: str, scale: float) -> None:
     graph, random = ring(), np.random.default_rng(2)
     scoring, query = untrained(graph, model, scale), questions(graph, Side.TAIL, 5)
@@ -398,7 +398,7 @@ def test_hardness_as_a_loop_measures_it(model: str, scale: float) -> None:
         alive += w * bool(own.sigmoid() > 0.05 * scores.max().sigmoid())
     assert hard.percentile.value == pytest.approx(place / total)
     assert (hard.above, hard.cosine, hard.live) == pytest.approx((above / total, cosine / total, alive / total))
-    assert 0.1 < hard.live < 0.99 or model == "complex"
+    assert 0.05 < hard.live < 0.95 or model == "complex"
     gaps = (found.scores.gather(1, ids) - found.positive[:, None]) / found.scores.std(1)[:, None]
     assert hard.gap == pytest.approx(quantiles(gaps.flatten(), weight.flatten(), (0.1, 0.5, 0.9)))
     assert hardness(found, found.everyone, ids, 0 * weight, 0) is None
