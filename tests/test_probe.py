@@ -751,6 +751,7 @@ def test_no_sampler_meets_what_is_held_out(tmp_path: Path) -> None:
     other.splits["valid"][:, 2] = 0
     SEEN.clear()
     with mock.patch.dict(NOISES, {"watched": Watched}):
+        all_chosen([], graph)
         found = [
             list(small_study(each, tmp_path / str(i), "watched", "nscaching:num=8,cache=8,fresh=8").measure())
             for i, each in enumerate((graph, other))
