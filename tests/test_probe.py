@@ -760,6 +760,8 @@ def test_no_sampler_meets_what_is_held_out(tmp_path: Path) -> None:
     for bound in SEEN:
         assert set(bound.splits) == {"train"}
         assert not bound.false
+    rest = planted(graph, 0)[0].splits["train"]
+    assert {len(bound.splits["train"]) for bound in SEEN} == {len(graph.splits["train"]), len(rest)}
     for one, two in zip(*found, strict=True):
         assert (one.hardness, one.diversity, one.gradient) == (two.hardness, two.diversity, two.gradient)
         assert one.truths.planted == two.truths.planted
