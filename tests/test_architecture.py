@@ -34,7 +34,7 @@ LAYERS = (
     {"run"},
     {"theory"},
     {"report"},
-    {"comparison", "reproduce"},
+    {"comparison", "probe", "reproduce"},
     {"api"},
     {"__init__"},
     {"cli"},

@@ -40,6 +40,7 @@ TOO_LONG = {
     "demo": "trains for a minute",
     "theory": "trains every loss and noise to its optimum; tests/test_theory.py",
     "compare": "trains for minutes, on a graph that is not bundled; tests/test_comparison.py",
+    "probe": "trains a model and measures for half a minute; tests/test_probe.py",
     "reproduce": "trains for hours; tests/test_reproduce.py",
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from falsum.deferred import deferred
 
 if TYPE_CHECKING:
-    from falsum.api import compare, resume, train
+    from falsum.api import compare, negatives, resume, train
     from falsum.api import open_run as open
     from falsum.errors import UserError
     from falsum.graph import Graph, load
@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
-__all__ = ["Graph", "Recipe", "Run", "UserError", "compare", "load", "open", "resume", "train"]
+__all__ = ["Graph", "Recipe", "Run", "UserError", "compare", "load", "negatives", "open", "resume", "train"]
 
 __getattr__ = deferred(
     __name__,
@@ -38,6 +38,7 @@ __getattr__ = deferred(
         "UserError": "falsum.errors:UserError",
         "compare": "falsum.api:compare",
         "load": "falsum.graph:load",
+        "negatives": "falsum.api:negatives",
         "open": "falsum.api:open_run",
         "resume": "falsum.api:resume",
         "train": "falsum.api:train",

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from falsum import probe as probes
 from falsum.comparison import Comparison, Study, chosen_pairs, parse_budget, write_page
 from falsum.graph import Graph, load
+from falsum.probe.listed import Listing
 from falsum.recipe.settings import Recipe, read_file
 from falsum.recipes import recipe as named_recipe
 from falsum.report.page import missing_extra
@@ -65,6 +69,58 @@ def compare(
     if missing_extra() is None:
         write_page(found, study.folder / "comparison.html")
     return found
+
+
+def probe(
+    graph: Graph | str,
+    noises: Sequence[str] = (),
+    *,
+    folder: str | Path,
+    run: Run | None = None,
+    queries: int = 512,
+    draws: int = 512,
+    warm: int = 20,
+    redraws: int = 32,
+    seed: int = 0,
+) -> probes.Probed:
+    """Measure what noises draw, silently: see `falsum.probe.study` and docs/probe.md.
+
+    noises: texts such as "best-of:of=8"; all that fit where there are none. run: the frozen model that looks at the
+    negatives; without one a small model is trained in `folder`. Writes probe.json, probe.md, and probe.html where
+    matplotlib and jinja2 are installed. Raises UserError for bad input.
+    """
+    loaded = _graph(graph)
+    chosen, left_out = probes.all_chosen(noises, loaded)
+    numbers = {"queries": queries, "draws": draws, "warm": warm, "redraws": redraws, "seed": seed}
+    study = probes.Study(loaded, chosen, Path(folder), run, **numbers, notes=tuple(left_out))
+    for _ in study.reference.train() if not study.reference.finished else ():
+        pass
+    found = study.conclude(list(study.measure()))
+    found.write(study.folder)
+    if missing_extra() is None:
+        probes.write_page(found, study.folder / "probe.html")
+    return found
+
+
+def negatives(
+    graph: Graph | str,
+    noises: Sequence[str] = (),
+    *,
+    relation: str,
+    head: str | None = None,
+    tail: str | None = None,
+    run: Run | None = None,
+    num: int = 10,
+    warm: int = 20,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """The negatives of one training question by label: see `falsum.probe.listed.Listing.frame`.
+
+    Give head for negative tails, or tail for negative heads. Raises UserError for bad input.
+    """
+    loaded = _graph(graph)
+    chosen, _ = probes.all_chosen(noises, loaded)
+    return Listing(loaded, relation, head, tail, run, num, warm, seed).frame(chosen)
 
 
 def _finish(run: Run) -> Run:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from falsum.deferred import deferred
 
 if TYPE_CHECKING:
-    from falsum.cli import comparison, graphs, program, runs, studies, theory
+    from falsum.cli import comparison, graphs, probe, program, runs, studies, theory
 
-__all__ = ["comparison", "graphs", "program", "runs", "studies", "theory"]
+__all__ = ["comparison", "graphs", "probe", "program", "runs", "studies", "theory"]
 
 __getattr__ = deferred(__name__, {name: f"{__name__}.{name}" for name in __all__})

@@ -154,6 +154,60 @@ def recipes(
     cli.graphs.show_recipes(name, on)
 
 
+# --------------------------------------------------------------------------------------------------------- negatives
+
+Noises = Annotated[
+    list[str] | None,
+    typer.Option("--noise", help="NAME or NAME:key=value,key=value: best-of:of=8. Repeatable; default: all that fit."),
+]
+ReferenceRun = Annotated[
+    Path | None, typer.Option("--run", help="The run whose model looks at the negatives; default: a small new one.")
+]
+
+
+@app.command()
+def probe(
+    graph: Annotated[str, typer.Argument(help="A graph by name, folder or file; or a run folder.")],
+    noises: Noises = None,
+    run: ReferenceRun = None,
+    queries: Annotated[int, typer.Option(help="Training triples that are asked, from both sides.")] = 512,
+    draws: Annotated[int, typer.Option(help="Negatives of each question.")] = 512,
+    warm: Annotated[int, typer.Option(help="Passes that noises which learn make over the questions first.")] = 20,
+    redraws: Annotated[int, typer.Option(help="Redraws of a minibatch, for the variance of its gradient.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed of questions, planted truths and draws.")] = 0,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder; default runs/probe-GRAPH-TIME.")] = None,
+    read: ReadOptions = None,
+) -> None:
+    """Measure what noises draw: how hard, how often true after all, how diverse, at what cost, with what gradient.
+
+    One frozen model looks at the negatives of all. Validation and test triples are never shown to a noise: they tell
+    which of its negatives are true. The null is the best of M uniform draws: a noise should be below it.
+
+    Example: falsum probe world --noise uniform --noise best-of:of=8 --out runs/probed
+    """
+    cli.probe.probe(graph, noises or [], run, queries, draws, warm, redraws, seed, folder, read or [])
+
+
+@app.command()
+def negatives(
+    graph: Annotated[str, typer.Argument(help="A graph by name, folder or file; or a run folder.")],
+    relation: Annotated[str, typer.Option(help="Label of the relation.")],
+    head: Annotated[str | None, typer.Option(help="Label of the head: negative tails are drawn.")] = None,
+    tail: Annotated[str | None, typer.Option(help="Label of the tail: negative heads are drawn.")] = None,
+    noises: Noises = None,
+    run: ReferenceRun = None,
+    num: Annotated[int, typer.Option("-n", help="How many of each noise.", min=1)] = 10,
+    warm: Annotated[int, typer.Option(help="Passes that noises which learn make over the question first.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    read: ReadOptions = None,
+) -> None:
+    """Show the negatives of one training question by label, noises side by side, true ones marked.
+
+    Example: falsum negatives world --head Switzerland --relation speaks --noise uniform --noise best-of
+    """
+    cli.probe.negatives(graph, relation, head, tail, noises or [], run, num, warm, seed, read or [])
+
+
 # ------------------------------------------------------------------------------------------------ theory and studies
 
 

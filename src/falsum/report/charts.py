@@ -34,10 +34,20 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A named point of a chart. of: what it belongs to; those of a line stand on it, small, in its colour."""
+
+    name: str
+    x: float
+    y: float
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """Curves over one axis, and what they show in words, for readers who do not see it.
 
-    whole_x: x counts something, so that only whole numbers are marked.
+    whole_x: x counts something, so that only whole numbers are marked. marks: single points with their names.
     """
 
     title: str
@@ -47,6 +57,9 @@ class Chart:
     from_zero: bool = False
     whole_x: bool = True
     words: str = field(default="")
+    log_y: bool = False
+    marks: Sequence[Mark] = ()
+    y_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +74,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DotChart:
-    """Rows over one axis, first on top, and what they show in words. zero: whether to point out 0."""
+    """Rows over one axis, first on top, and what they show in words. zero: whether to point out 0; at: a value too."""
 
     title: str
     x_label: str
     rows: Sequence[Row]
     zero: bool = False
     words: str = field(default="")
+    at: float | None = None
 
 
 def svg(chart: Chart | DotChart) -> str:
@@ -103,11 +117,17 @@ def _draw_lines(axes: Any, chart: Chart) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=chart.whole_x))
+        axes.xaxis.set_major_locator(MaxNLocator(6 if chart.marks else 10, integer=chart.whole_x))
     if chart.from_zero:
         axes.set_ylim(0, 1.08 * max(float(np.max(line.y)) for line in chart.lines) or 1)
+    if chart.log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    for mark in chart.marks:
+        _draw_mark(axes, mark)
+    axes.set_ylabel(chart.y_label)
     axes.grid(axis="y")
-    if len(chart.lines) > 1:
+    if len(chart.lines) > 1 or chart.marks:
         axes.legend(frameon=False, loc="best")
 
 
@@ -115,8 +135,8 @@ def _draw_rows(axes: Any, chart: DotChart) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ink, first, second = (COLORS[name][0] for name in ("ink", "first", "second"))
-    if chart.zero:
-        axes.axvline(0, color=ink, linewidth=1)
+    for value in [0.0] * chart.zero + [chart.at] * (chart.at is not None):
+        axes.axvline(value, color=ink, linewidth=1)
     for place, row in enumerate(chart.rows):
         for thickness, (low, high) in zip((4.5, 1.6), row.intervals, strict=False):
             axes.plot([low, high], [place, place], color=first, linewidth=thickness)
@@ -140,6 +160,15 @@ def _draw(axes: Any, line: Line, color: str) -> None:
             f"{line.y[at]:.3f}", (line.x[at], line.y[at]), (-6 if right else 6, -12), textcoords="offset points",
             ha="right" if right else "left", color=COLORS["ink"][0],
         )  # fmt: skip
+
+
+def _draw_mark(axes: Any, mark: Mark) -> None:
+    color, size, offset = ("first", 3.5, (4, -10)) if mark.of else ("third", 5.5, (-4, 5))
+    axes.plot([mark.x], [mark.y], "o", color=COLORS[color][0], markersize=size)
+    axes.annotate(
+        mark.name, (mark.x, mark.y), offset, textcoords="offset points", color=COLORS["ink" if mark.of else color][0],
+        fontsize=8 if mark.of else 10, ha="left" if mark.of else "right",
+    )  # fmt: skip
 
 
 def _style(salt: str) -> dict[Any, Any]:
