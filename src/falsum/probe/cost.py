@@ -12,30 +12,14 @@ import torch
 from torch import Tensor
 
 from falsum.graph.graph import Query
-from falsum.noise.base import Live, Noise, Sampler
+from falsum.noise.base import Live, Noise, Sampler, Size
 from falsum.seeds import derive
 
 REPEATS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size of a graph that state is held for."""
-
-    triples: int
-    entities: int
-    relations: int
-    tail_questions: int
-    head_questions: int
-
-    @property
-    def questions(self) -> int:
-        """Distinct questions of either side."""
-        return self.tail_questions + self.head_questions
-
-
 # A graph as large as the largest that people train on: Wikidata's order of magnitude.
-LARGE = Size(10**8, 2 * 10**7, 10**3, 6 * 10**7, 3 * 10**7)
+LARGE = Size(triples=10**8, entities=2 * 10**7, relations=10**3, questions=9 * 10**7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +28,14 @@ class Cost:
 
     microseconds: median over repeats, on this machine, with the model's scores that the draw asks for. scores: of the
     model, for the draw and what follows the step; rows: of the entity table. state: bytes that the sampler holds here;
-    state_at_scale: at the size LARGE, None where the noise does not tell.
+    state_at_scale: at the size LARGE.
     """
 
     microseconds: float
     scores: float
     rows: float
     state: int
-    state_at_scale: int | None
+    state_at_scale: int
 
 
 class Tally:
@@ -63,7 +47,7 @@ class Tally:
     def watch(self, live: Live) -> Live:
         """The same view of the model, counted."""
 
-        def score(query: Query, ids: Tensor) -> Tensor:
+        def score(query: Query, ids: range | Tensor) -> Tensor:
             found = live.score(query, ids)
             self.scores += found.numel()
             return found
@@ -73,13 +57,11 @@ class Tally:
             return live.rows(ids)
 
         def against(query: Query, rows: Tensor) -> Tensor:
-            found: Tensor = given(query, rows)
+            found = live.against(query, rows)
             self.scores += found.numel()
             return found
 
-        given: Any = getattr(live, "against", None)  # scores of rows that are no entity's, where a view gives them
-        more: dict[str, Any] = {"against": against} if given else {}
-        return replace(live, score=score, rows=rows, **more)
+        return replace(live, score=score, rows=rows, against=against)
 
 
 def cost(noise: Noise, sampler: Sampler, query: Query, live: Live, used: float, seed: int) -> Cost:
@@ -97,19 +79,13 @@ def cost(noise: Noise, sampler: Sampler, query: Query, live: Live, used: float, 
     num = max(1e-9, used * len(query) * sampler.num(query))
     held = sum(tensor.untyped_storage().nbytes() for tensor in storages(sampler))
     return Cost(
-        1e6 * statistics.median(times) / num, tally.scores / num, tally.rows / num, held, state_at(noise, LARGE)
+        1e6 * statistics.median(times) / num, tally.scores / num, tally.rows / num, held, noise.state_bytes(LARGE)
     )
 
 
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def state_at(noise: Noise, size: Size) -> int | None:
-    """Bytes that a sampler of this noise holds for a graph of some size; None where the noise does not say."""
-    says = getattr(noise, "state_bytes", None)
-    return None if says is None else int(says(size))
 
 
 def storages(sampler: Sampler) -> list[Tensor]:

@@ -25,13 +25,15 @@ class Draws:
     """Negatives of b questions, one question a row.
 
     ids: (b, N) int64. weight: (b, N) float64, how often each counts; 0 for those that the sampler leaves out, which
-    `dropped` (b, N) marks. turns: (N,) in which draw of the sampler each column came. whole: whether the columns are
-    whole draws; where a draw lists more entities than were asked for, N of them were picked with replacement.
+    `dropped` (b, N) marks. shift: (b, N) float64, what a correction adds to each score. turns: (N,) in which draw of the
+    sampler each column came. whole: whether the columns are whole draws; where a draw lists more entities than were
+    asked for, N of them were picked with replacement.
     """
 
     ids: Tensor
     weight: Tensor
     dropped: Tensor
+    shift: Tensor
     turns: Tensor
     whole: bool
 
@@ -59,43 +61,45 @@ def warmed(
 
 
 def learns(sampler: Sampler) -> bool:
-    """Whether anything follows a step in this sampler or in a part of it."""
-    return any(type(part).learn is not Sampler.learn for part in sampler.modules() if isinstance(part, Sampler))
+    """Whether the sampler has state of its own that follows the steps: caches, an order, parameters."""
+    return bool(sampler.state_dict())
 
 
 @torch.no_grad()
 def drawn(sampler: Sampler, query: Query, live: Live, seed: int, most: int) -> Draws:
     """As many whole draws, each from another seed, as give each question `most` negatives at most; one at least."""
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, ...]] = []
     num = sampler.num(query)
     for turn in range(max(1, most // num)):
         candidates = sampler.draw(query, derive(seed, turn, "draw"), live)
         parts.append(_negatives(candidates, query, derive(seed, turn, "thin"), most))
-    ids, weight, dropped = (torch.cat(x, 1) for x in zip(*parts, strict=True))
+    ids, weight, dropped, shift = (torch.cat(x, 1) for x in zip(*parts, strict=True))
     sizes = torch.tensor([part[0].shape[1] for part in parts], device=ids.device)
     turns = torch.arange(len(parts), device=ids.device).repeat_interleave(sizes)
-    return Draws(ids, weight, dropped, turns, num <= most)
+    return Draws(ids, weight, dropped, shift, turns, num <= most)
 
 
-def _negatives(candidates: Candidates, query: Query, seed: int, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(b, n) ids, weights and what is left out, of one draw; at most `most` of each question's."""
+def _negatives(candidates: Candidates, query: Query, seed: int, most: int) -> tuple[Tensor, ...]:
+    """(b, n) ids, weights, what is left out, and shifts of one draw; at most `most` of each question's."""
     everyone = isinstance(candidates.ids, range)
     num = len(candidates.ids) if isinstance(candidates.ids, range) else candidates.ids.shape[1]
     size, device = len(query), query.anchor.device
     if num > most:
         at = torch.randint(num, (size, most), generator=generator(seed, device), device=device)
         ids = at if isinstance(candidates.ids, range) else _own(candidates.ids, size, at)
-        weight = None if candidates.weight is None else _own(candidates.weight, size, at)
+        weight, shift = (None if x is None else _own(x, size, at) for x in (candidates.weight, candidates.shift))
     else:
         ids = torch.arange(num, device=device).expand(size, num) if everyone else each(candidates.ids, size)  # type: ignore[arg-type]
-        weight = None if candidates.weight is None else each(candidates.weight, size)
+        weight, shift = (None if x is None else each(x, size) for x in (candidates.weight, candidates.shift))
     left_out = torch.zeros_like(ids, dtype=torch.bool)
     if candidates.drop is not None:
         left_out |= contains(candidates.drop, ids)
     if everyone:  # a loss over all entities counts no target
         left_out |= contains(Pairs(query.row, query.target), ids)
+    shift = torch.zeros(ids.shape, device=device) if shift is None else shift
+    left_out |= shift == -torch.inf
     weight = torch.ones(ids.shape, device=device) if weight is None else weight
-    return ids, weight.double().masked_fill(left_out, 0), left_out
+    return ids, weight.double().masked_fill(left_out, 0), left_out, shift.double().masked_fill(left_out, 0)
 
 
 def _own(shared: Tensor, num_queries: int, at: Tensor) -> Tensor:

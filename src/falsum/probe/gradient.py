@@ -84,7 +84,7 @@ def false_mass(standings: Standings, draws: Draws, held_out: Tensor) -> float:
 
     A negative's part is w e^s / (e^(s of the target) + sum of w e^s) of its draw. held_out: (b, N) bool.
     """
-    logits = standings.score(draws.ids).double() + draws.weight.log()
+    logits = standings.score(draws.ids).double() + draws.shift + draws.weight.log()
     hit = total = 0.0
     for turn in range(int(draws.turns.max()) + 1):
         own = draws.turns == turn
