@@ -25,9 +25,9 @@ class Draws:
     """Negatives of b questions, one question a row.
 
     ids: (b, N) int64. weight: (b, N) float64, how often each counts; 0 for those that the sampler leaves out, which
-    `dropped` (b, N) marks. shift: (b, N) float64, what a correction adds to each score. turns: (N,) in which draw of the
-    sampler each column came. whole: whether the columns are whole draws; where a draw lists more entities than were
-    asked for, N of them were picked with replacement.
+    `dropped` (b, N) marks. shift: (b, N) float64, what a correction adds to each score. turns: (N,) in which draw
+    of the sampler each column came. whole: whether the columns are whole draws; where a draw lists more entities than
+    were asked for, N of them were picked with replacement.
     """
 
     ids: Tensor
