@@ -14,6 +14,15 @@ from falsum.noise.named import (
     PseudoTyped,
     Uniform,
 )
+from falsum.noise.structural import (
+    Concepts,
+    KHop,
+    RandomWalk,
+    Relational,
+    TypeConstrained,
+    Typed,
+    TypeExcluded,
+)
 from falsum.noise.weighted import Expected, FrequencyWeighted
 
 NOISES: dict[str, type[Noise]] = {
@@ -30,27 +39,41 @@ NOISES: dict[str, type[Noise]] = {
     "frequency-weighted": FrequencyWeighted,
     "expected": Expected,
     "composed": Composed,
+    "type-constrained": TypeConstrained,
+    "typed": Typed,
+    "type-excluded": TypeExcluded,
+    "relational": Relational,
+    "concepts": Concepts,
+    "k-hop": KHop,
+    "random-walk": RandomWalk,
 }
 
 __all__ = [
-    "NOISES",
     "All",
     "Bernoulli",
     "BestOf",
     "Candidates",
     "CardinalityAware",
     "Composed",
+    "Concepts",
     "Degree",
     "Drawn",
     "Expected",
     "Frequency",
     "FrequencyWeighted",
     "InBatch",
+    "KHop",
     "Live",
+    "NOISES",
     "NSCaching",
     "Noise",
     "PseudoTyped",
+    "RandomWalk",
+    "Relational",
     "Sampler",
     "Size",
+    "TypeConstrained",
+    "TypeExcluded",
+    "Typed",
     "Uniform",
 ]

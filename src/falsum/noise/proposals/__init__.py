@@ -6,6 +6,8 @@ from falsum.noise.proposals.best import Best
 from falsum.noise.proposals.caches import Cached
 from falsum.noise.proposals.mixture import Mixture
 from falsum.noise.proposals.odds import Counted, Even
+from falsum.noise.proposals.outside import Outside
+from falsum.noise.proposals.walks import Chain, Walk
 
 PROPOSALS: dict[str, type[Proposal]] = {
     "even": Even,
@@ -14,17 +16,23 @@ PROPOSALS: dict[str, type[Proposal]] = {
     "mixture": Mixture,
     "best": Best,
     "cached": Cached,
+    "outside": Outside,
+    "walk": Walk,
+    "chain": Chain,
 }
 
 __all__ = [
     "PROPOSALS",
     "Best",
     "Cached",
+    "Chain",
     "Counted",
     "Even",
     "Mixture",
+    "Outside",
     "Proposal",
     "Proposer",
     "Sees",
     "Targets",
+    "Walk",
 ]
