@@ -49,6 +49,7 @@ NOISES: dict[str, type[Noise]] = {
 }
 
 __all__ = [
+    "NOISES",
     "All",
     "Bernoulli",
     "BestOf",
@@ -64,7 +65,6 @@ __all__ = [
     "InBatch",
     "KHop",
     "Live",
-    "NOISES",
     "NSCaching",
     "Noise",
     "PseudoTyped",

@@ -105,8 +105,7 @@ def from_file(graph: Graph, path: Path) -> tuple[Tensor, Tensor, int]:
             f"{path}: none of its {lines['entity'].n_unique()} entities is in the graph, for instance {some}; "
             f"the graph has {', '.join(repr(label) for label in graph.entities[:3])}. {HOW}."
         )
-    kind = found["type"].rank("dense").cast(pl.Int64) - 1
-    entity, kind = (torch.from_numpy(x.to_numpy(writable=True)) for x in (found["id"], kind))
+    entity, kind = tensor_of(found["id"]), tensor_of(found["type"].rank("dense")) - 1
     return entity, kind, int(kind.max()) + 1
 
 
@@ -119,7 +118,8 @@ def read_types(path: Path) -> pl.DataFrame:
             infer_schema=False, new_columns=["entity", "type"],
         )  # fmt: skip
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: no types can be read from it ({next(iter(str(error).splitlines()), '')}). {HOW}.")
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: no types can be read from it ({why}). {HOW}.") from None
     if lines.width != 2:
         raise UserError(f"{path}: {lines.width} columns. {HOW}.")
     return lines.drop_nulls().unique(maintain_order=True)
@@ -136,4 +136,9 @@ def grouped(entity: Tensor, kind: Tensor, num_entities: int) -> Tensor:
     types = pairs.group_by("entity").agg(pl.col("kind").sort().cast(pl.String).str.join(","))
     everyone = pl.DataFrame({"entity": pl.Series(range(num_entities), dtype=pl.Int64)})
     kinds = everyone.join(types, on="entity", how="left", maintain_order="left")["kind"].fill_null("")
-    return torch.from_numpy((kinds.rank("dense").cast(pl.Int64) - 1).to_numpy(writable=True))
+    return tensor_of(kinds.rank("dense")) - 1
+
+
+def tensor_of(numbers: pl.Series) -> Tensor:
+    """int64."""
+    return torch.from_numpy(numbers.cast(pl.Int64).to_numpy(writable=True))

@@ -55,9 +55,9 @@ class ByConcept(Pool):
     the one. Where it has many, entities of the other types that the slot admits, since those of the target's own types
     may be true (CAKE: Niu et al. 2022, with types for concepts).
 
-    types: see `Typing`. threshold: a slot has one filler below so many on average, so for tails of 1-1 and N-1 relations
-    (released code of the paper tests N-1 and N-N). Deviation: admitted types are those seen in the slot, while the
-    paper also looks at the concept of the other end. A question with several targets takes its first.
+    types: see `Typing`. threshold: a slot has one filler below so many on average, so for tails of 1-1 and N-1
+    relations (the released code of the paper takes N-1 and N-N). Deviation: admitted types are those seen in the slot,
+    while the paper also looks at the concept of the other end. A question with several targets takes its first.
     """
 
     types: str = ""
@@ -70,7 +70,8 @@ class ByConcept(Pool):
         return OfConcepts(graph, self.types, self.threshold, device)
 
     def state_bytes(self, size: Size) -> int:
-        keys = min(2 * size.triples, (2 * size.relations + 1) * size.entities)
+        groups = size.entities if self.types else min(size.entities, 2 * size.relations + 1)
+        keys = min(2 * size.triples, (2 * size.relations + 1) * groups)
         return Typing.bytes(size, self.types) + 2 * size.relations + kept_bytes(keys, size.entities)
 
 

@@ -22,9 +22,9 @@ class Walk(Proposal):
     """Where a random walk of `hops` steps from the anchor ends, each draw a walk of its own (structure-aware negatives:
     Ahrabian et al. 2020). Steps go along training triples, in either direction, each neighbour alike.
 
-    So no draw is further than `hops` away, near and well linked entities come more often, and hubs are no burden: a draw
-    costs `hops` look-ups, on a graph of any size. A walk that ends where it began counts as ending a step before. An
-    anchor without triples draws any other entity. Odds are known for one hop only.
+    So no draw is further than `hops` away, near and well linked entities come more often, and hubs are no burden: a
+    draw costs `hops` look-ups, on a graph of any size. A walk that ends where it began counts as ending a step before.
+    An anchor without triples draws any other entity. Odds are known for one hop only.
 
     Deviation: walks are drawn anew for each batch; the paper draws some thousand per entity once.
     """
@@ -52,7 +52,7 @@ class Chain(Proposal):
 
     For replication. Draws leave the neighbourhood at once and come in proportion to degree, wherever the anchor is. The
     code makes one chain per entity, of 1,000 to 4,500 stages, and draws evenly from the distinct ones; here each batch
-    makes its own, as long as its draws, one stage after the other. A draw that is filtered is drawn again at the anchor.
+    makes its own, as long as its draws, one stage after the other. What is filtered is drawn again at the anchor.
     """
 
     hops: int = 2

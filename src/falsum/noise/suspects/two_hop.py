@@ -23,8 +23,8 @@ class TwoHop(Suspects):
     `share`: a short path makes a triple likelier to be true (HaSa: Zhang et al. 2024, which takes such entities for the
     false negatives of its loss; here they count less, in any loss).
 
-    Found by looking up the fewer neighbours of anchor and candidate among those of the other: no set of near entities is
-    kept or made.
+    Found by looking up the fewer neighbours of anchor and candidate among those of the other: no set of near entities
+    is kept or made.
     """
 
     share: float = 0.5
