@@ -238,6 +238,9 @@ def test_initialisers(name: str, settings: dict[str, float], expected: list[floa
 
 
 # Seven entities, one triple (0, 0, 1) in training, asked for its tail twice.
+SEVENTHS = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) * 7).long().tolist()
+# One of a, c, d, e, f, g
+SIXTHS = [(0, 2, 3, 4, 5, 6)[i] for i in (torch.rand(6, generator=torchs(5), dtype=torch.float64) * 6).long().tolist()]
 SMALL = Graph("small", {"train": torch.tensor([[0, 0, 1]])}, pl.Series([*"abcdefg"]), pl.Series(["r"]), 1)
 # A model as samplers see it: the score of an entity is its id.
 LIVE = Live(
@@ -248,9 +251,6 @@ LIVE = Live(
 )
 # Six draws of seven at seed 5, in two rows
 DRAWN = torch.randint(7, (2, 3), generator=torchs(5)).tolist()
-SEVENTHS = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) * 7).long().tolist()
-# One of a, c, d, e, f, g
-SIXTHS = [(0, 2, 3, 4, 5, 6)[i] for i in (torch.rand(6, generator=torchs(5), dtype=torch.float64) * 6).long().tolist()]
 HALVES = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) >= 0.5).long().tolist()
 NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | None]] = [
     ("all", {}, range(7), None),

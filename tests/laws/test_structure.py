@@ -265,7 +265,10 @@ def test_files_of_types_that_cannot_be_used_are_explained(tmp_path: Path) -> Non
     ):
         SameType(str(path)).bind(g, CPU)
     path.write_text("a\tx\tmore\n")
-    with pytest.raises(UserError, match="3 columns"):
+    with pytest.raises(UserError, match="it has 3 columns, not 2"):
+        ByConcept(str(path)).bind(g, CPU)
+    path.write_text("a x\nb y\n")
+    with pytest.raises(UserError, match="it has 1 columns, not 2"):
         ByConcept(str(path)).bind(g, CPU)
     path.write_text("")
     with pytest.raises(UserError, match="entity<tab>type"):

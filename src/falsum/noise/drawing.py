@@ -20,7 +20,7 @@ class Request:
 
     targets: (t,) of the whole batch. random: where all chance comes from, on the device of the tables. barred: (query
     row, entity) pairs that will not be counted, sorted: proposals that rank look past them, others need not care, since
-    what hits one is drawn again. owner: (rows,) the row of barred that each row has, None where that is its own.
+    what hits one is drawn again.
     """
 
     query: Query
@@ -30,7 +30,6 @@ class Request:
     random: torch.Generator
     live: Live
     barred: Pairs | None = None
-    owner: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,13 +39,12 @@ class Request:
         """(rows, n) bool: whether ids (rows, n), each query's own, will not be counted."""
         if self.barred is None:
             return torch.zeros_like(ids, dtype=torch.bool)
-        return contains(self.barred, ids, num_entities, self.owner)
+        return contains(self.barred, ids, num_entities)
 
     def single(self, rows: Tensor) -> Request:
         """One draw for each of the queries `rows` (k,), which may repeat."""
-        # The pairs stay where they are: a hub has thousands, and may be drawn for thousands of times.
-        owner = rows if self.owner is None else self.owner[rows]
-        return replace(self, query=self.query.select(rows), rows=len(rows), num=1, owner=owner)
+        barred = None if self.barred is None else self.barred.select(rows)
+        return replace(self, query=self.query.select(rows), rows=len(rows), num=1, barred=barred)
 
 
 def even_draws(shape: tuple[int, ...], num_entities: int, random: torch.Generator) -> Tensor:
@@ -81,13 +79,13 @@ def repeated(ids: Tensor) -> Tensor:
     return torch.zeros_like(again).scatter(1, order, again)
 
 
-def contains(pairs: Pairs, ids: Tensor, num_entities: int, row: Tensor | None = None) -> Tensor:
-    """(b, n) bool: whether (i, ids[i, j]) is one of the pairs, or (row[i], ids[i, j]). pairs sorted by row, entity."""
+def contains(pairs: Pairs, ids: Tensor, num_entities: int) -> Tensor:
+    """(b, n) bool: whether (i, ids[i, j]) is one of the pairs. pairs sorted by row, then entity."""
     if len(pairs.row) == 0:
         return torch.zeros_like(ids, dtype=torch.bool)
     keys = pairs.row * num_entities + pairs.entity
-    row = torch.arange(len(ids), device=ids.device) if row is None else row
-    wanted = row[:, None] * num_entities + ids
+    rows = torch.arange(len(ids), device=ids.device)[:, None]
+    wanted = rows * num_entities + ids
     at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
     return keys[at] == wanted
 

@@ -115,14 +115,16 @@ def read_types(path: Path) -> pl.DataFrame:
     try:
         lines = pl.read_csv(
             path, has_header=False, separator="," if comma else "\t", quote_char='"' if comma else None,
-            infer_schema=False, new_columns=["entity", "type"],
+            infer_schema=False,
         )  # fmt: skip
     except (OSError, pl.exceptions.PolarsError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path}: no types can be read from it ({why}). {HOW}.") from None
     if lines.width != 2:
-        raise UserError(f"{path}: {lines.width} columns. {HOW}.")
-    return lines.drop_nulls().unique(maintain_order=True)
+        raise UserError(f"{path}: it has {lines.width} columns, not 2. {HOW}.")
+    return (
+        lines.rename(dict(zip(lines.columns, ("entity", "type"), strict=True))).drop_nulls().unique(maintain_order=True)
+    )
 
 
 def lines_and_types(path: Path) -> tuple[int, int]:
