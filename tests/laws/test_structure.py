@@ -59,7 +59,8 @@ def sets_of(pool: Pool, g: Graph, query: Query) -> list[set[int]]:
 def drawn(proposal: Proposal, g: Graph, query: Query, num: int, seed: int = 0) -> torch.Tensor:
     request = Request(query, len(query), num, query.target, generator(seed), worlds.live(g))
     ids = proposal.bind(g, CPU).draw(request)
-    assert ids.dtype == torch.int64 and ids.shape == (len(query), num)
+    assert ids.dtype == torch.int64
+    assert ids.shape == (len(query), num)
     return ids
 
 
@@ -250,7 +251,8 @@ def test_types_of_a_file(name: str, tmp_path: Path) -> None:
         expected = [concepts(g, types, s, t, 1.5) for s, t in zip(slots, targets, strict=True)]
         assert sets_of(ByConcept(str(path)), g, query) == expected
     group = Typing(g, str(path), CPU).group.tolist()
-    assert group[0] == group[2] and len(set(group)) == 5
+    assert group[0] == group[2]
+    assert len(set(group)) == 5
     for pool in (Admitted(str(path)), SameType(str(path)), ByConcept(str(path))):
         assert bytes_of(pool.bind(g, CPU)) <= pool.state_bytes(Size.of(g))
 
@@ -356,7 +358,9 @@ def test_a_hop_of_a_walk_has_the_odds_of_its_neighbours() -> None:
         walks = Walk(1).bind(g, CPU).log_q(request, torch.arange(12)[None]).exp()
         balls = Even(Ball(1)).bind(g, CPU).log_q(request, torch.arange(12)[None]).exp()
         torch.testing.assert_close(walks, balls)
-    assert Walk(1).exact and not Walk(2).exact and not Chain(1).exact
+    assert Walk(1).exact
+    assert not Walk(2).exact
+    assert not Chain(1).exact
     with pytest.raises(ValueError, match="odds of these draws"):
         RandomWalk(hops=2, correction="refined")
 
@@ -393,7 +397,8 @@ def test_both_slots_are_asked_alike_whatever_their_pools(name: str) -> None:
     for side in BOTH_SIDES:
         query = questions(g, side)
         candidates = sampler.draw(query, 0, worlds.live(g))
-        assert candidates.share is None and sampler.num(query) == 6 == candidates.ids.shape[1]
+        assert candidates.share is None
+        assert sampler.num(query) == 6 == candidates.ids.shape[1]
         for i, (anchor, relation) in enumerate(zip(query.anchor.tolist(), query.relation.tolist(), strict=True)):
             for e, _, _ in worlds.counted(query, candidates, i, 12):
                 triple = (anchor, relation, e) if side is Side.TAIL else (e, relation, anchor)
@@ -446,7 +451,8 @@ def test_doubted_candidates_count_less() -> None:
     candidates = (
         NOISES["k-hop"](num=5, filtered=False, suspects=TwoHop(0.25)).bind(g, CPU).draw(query, 0, worlds.live(g))
     )
-    assert candidates.weight is not None and (candidates.weight == 0.75).all()
+    assert candidates.weight is not None
+    assert (candidates.weight == 0.75).all()
 
 
 # Cardinality
