@@ -271,6 +271,9 @@ def test_initialisers(name: str, settings: dict[str, float], expected: list[floa
 
 
 # Seven entities, one triple (0, 0, 1) in training, asked for its tail twice.
+SEVENTHS = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) * 7).long().tolist()
+# One of a, c, d, e, f, g
+SIXTHS = [(0, 2, 3, 4, 5, 6)[i] for i in (torch.rand(6, generator=torchs(5), dtype=torch.float64) * 6).long().tolist()]
 SMALL = Graph("small", {"train": torch.tensor([[0, 0, 1]])}, pl.Series([*"abcdefg"]), pl.Series(["r"]), 1)
 # A model as samplers see it: the score of an entity is its id.
 LIVE = Live(
@@ -299,6 +302,17 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     ("in-batch", {"num": 2}, [[1, 1]], None),
     ("pseudo-typed", {"num": 2, "filtered": False, "uniform": Constant(0.0)}, [[1, 1], [1, 1]], None),
     ("composed", {"num": 3}, DRAWN, None),
+    # b is the only tail, so the only one of its type, and the only neighbour of a
+    ("type-constrained", {"num": 2, "filtered": False}, [[1, 1], [1, 1]], None),
+    ("typed", {"num": 2, "filtered": False}, [[1, 1], [1, 1]], None),
+    ("type-excluded", {"num": 3, "filtered": False}, [SIXTHS[:3], SIXTHS[3:]], None),
+    # a has no other relation, so everybody is drawn
+    ("relational", {"num": 3, "filtered": False}, SEVENTHS, None),
+    # r has one tail: the target's own type
+    ("concepts", {"num": 2, "filtered": False}, [[1, 1], [1, 1]], None),
+    ("k-hop", {"num": 2, "filtered": False}, [[1, 1], [1, 1]], None),
+    # From a to b and back again, which counts as b
+    ("random-walk", {"num": 2, "filtered": False}, [[1, 1], [1, 1]], None),
     ("frequency-weighted", {"num": 3}, DRAWN, None),
     ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
     # The highest id of each row

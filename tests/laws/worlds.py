@@ -18,9 +18,10 @@ from falsum.models import MODELS
 from falsum.mutations import Mutation
 from falsum.noise import NOISES, Candidates, Live, Noise
 from falsum.noise.counts import Rarer
-from falsum.noise.pools import Difference, Everyone, Intersection, Seen, Union
-from falsum.noise.proposals import Counted, Even
+from falsum.noise.pools import Admitted, Ball, Difference, Everyone, Intersection, SameType, Seen, Union
+from falsum.noise.proposals import Chain, Counted, Even, Outside, Walk
 from falsum.noise.slots import OneSide
+from falsum.noise.suspects import TwoHop
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.rows.table import Table
 from falsum.scan import loss as scan_loss
@@ -75,6 +76,10 @@ COMPOSED: list[dict[str, Any]] = [
     {"num": 3, "proposal": Even(Union(Seen(), Everyone())), "count": Rarer(1.0), "correction": "refined"},
     {"num": 4, "proposal": Even(Intersection(Seen(), Seen())), "replacement": False},
     {"num": 5, "proposal": Even(Difference(Everyone(), Seen())), "slot": OneSide(many="neither")},
+    {"num": 4, "proposal": Outside(Ball(1)), "correction": "refined", "suspects": TwoHop(0.3)},
+    {"num": 3, "proposal": Walk(1), "correction": "classic", "filtered": True},
+    {"num": 3, "proposal": Chain(2), "suspects": TwoHop(1.0), "replacement": False},
+    {"num": 3, "proposal": Counted(1.0, pool=Intersection(Admitted(), SameType())), "filtered": True},
 ]
 
 NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
@@ -103,6 +108,17 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     "pseudo-typed": [{"num": 3}, {"num": 4, "correction": "refined", "uniform": Constant(0.0)}],
     "best-of": [{"num": 3, "num_head": 2, "of": 2, "filtered": filtered} for filtered in (False, True)],
     "composed": COMPOSED,
+    "type-constrained": [{"num": 3}, {"num": 4, "correction": "refined", "uniform": Constant(0.5)}],
+    "typed": [{"num": 3, "filtered": False, "correction": "classic"}],
+    "type-excluded": [{"num": 3, "num_head": 2}, {"num": 3, "filtered": False, "correction": "refined"}],
+    "relational": [{"num": 3}, {"num": 3, "filtered": False, "correction": "refined"}],
+    "concepts": [{"num": 3, "threshold": threshold} for threshold in (1.0, 1.5, 9.0)],
+    "k-hop": [{"num": 3, "hops": 1}, {"num": 3, "near": False, "correction": "refined"}],
+    "random-walk": [
+        {"num": 3, "hops": 1, "correction": "classic"},
+        {"num": 3, "num_head": 5, "restart": False},
+        {"num": 4, "uniform": Constant(0.4)},
+    ],
     "nscaching": [{"num": 3, "cache": 4, "fresh": 3, "filtered": filtered} for filtered in (False, True)],
     "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
 }

@@ -14,6 +14,15 @@ from falsum.noise.named import (
     PseudoTyped,
     Uniform,
 )
+from falsum.noise.structural import (
+    Concepts,
+    KHop,
+    RandomWalk,
+    Relational,
+    TypeConstrained,
+    Typed,
+    TypeExcluded,
+)
 from falsum.noise.weighted import Expected, FrequencyWeighted
 
 NOISES: dict[str, type[Noise]] = {
@@ -30,6 +39,13 @@ NOISES: dict[str, type[Noise]] = {
     "frequency-weighted": FrequencyWeighted,
     "expected": Expected,
     "composed": Composed,
+    "type-constrained": TypeConstrained,
+    "typed": Typed,
+    "type-excluded": TypeExcluded,
+    "relational": Relational,
+    "concepts": Concepts,
+    "k-hop": KHop,
+    "random-walk": RandomWalk,
 }
 
 __all__ = [
@@ -40,17 +56,24 @@ __all__ = [
     "Candidates",
     "CardinalityAware",
     "Composed",
+    "Concepts",
     "Degree",
     "Drawn",
     "Expected",
     "Frequency",
     "FrequencyWeighted",
     "InBatch",
+    "KHop",
     "Live",
     "NSCaching",
     "Noise",
     "PseudoTyped",
+    "RandomWalk",
+    "Relational",
     "Sampler",
     "Size",
+    "TypeConstrained",
+    "TypeExcluded",
+    "Typed",
     "Uniform",
 ]

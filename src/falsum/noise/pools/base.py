@@ -18,7 +18,7 @@ from falsum.noise.proposals.base import Sees
 class Members:
     """Sets of entities, one for each query: entity[start[i] : start[i] + count[i]], ascending and distinct.
 
-    start, count: (b,) int64. entity: (a,) int64; the sets may overlap in it, and need not cover it.
+    start, count: (b,) int64. entity: (a,) int64 or int32; the sets may overlap in it, and need not cover it.
     """
 
     start: Tensor

@@ -7,6 +7,8 @@ from falsum.noise.proposals.caches import Cached
 from falsum.noise.proposals.frozen import Frozen
 from falsum.noise.proposals.mixture import Mixture
 from falsum.noise.proposals.odds import Counted, Even
+from falsum.noise.proposals.outside import Outside
+from falsum.noise.proposals.walks import Chain, Walk
 
 PROPOSALS: dict[str, type[Proposal]] = {
     "even": Even,
@@ -16,18 +18,24 @@ PROPOSALS: dict[str, type[Proposal]] = {
     "best": Best,
     "cached": Cached,
     "frozen": Frozen,
+    "outside": Outside,
+    "walk": Walk,
+    "chain": Chain,
 }
 
 __all__ = [
     "PROPOSALS",
     "Best",
     "Cached",
+    "Chain",
     "Counted",
     "Even",
     "Frozen",
     "Mixture",
+    "Outside",
     "Proposal",
     "Proposer",
     "Sees",
     "Targets",
+    "Walk",
 ]

@@ -41,6 +41,3 @@ class Nobody(Suspects):
 
     def state_bytes(self, size: Size) -> int:
         return 0
-
-
-SUSPECTS: dict[str, type[Suspects]] = {"nobody": Nobody}
