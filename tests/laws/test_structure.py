@@ -14,7 +14,7 @@ import torch
 
 import falsum
 from falsum.errors import UserError
-from falsum.graph.cardinality import kinds, largest_cardinalities
+from falsum.graph.cardinality import cardinalities, kinds, largest_cardinalities
 from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
 from falsum.noise import NOISES, Noise, RandomWalk
 from falsum.noise.base import Size, bytes_of
@@ -22,7 +22,7 @@ from falsum.noise.lists import Lists, distinct_keys, without
 from falsum.noise.pools import Admitted, Ball, ByConcept, Difference, Everyone, Pool, Relational, SameType, worked
 from falsum.noise.proposals import Chain, Even, Outside, Proposal, Walk
 from falsum.noise.request import Request
-from falsum.noise.slots import Bernoulli, cardinalities
+from falsum.noise.slots import Bernoulli
 from falsum.noise.suspects import TwoHop
 from falsum.noise.typings import Typing
 from falsum.recipe import parts

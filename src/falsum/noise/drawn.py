@@ -6,7 +6,7 @@ Every named noise that draws is a `Drawn` with a proposal of its own; `Composed`
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,8 +17,8 @@ from falsum.graph.graph import Graph, Query, Side
 from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
 from falsum.noise.counts import Count, Same
 from falsum.noise.drawing import distinct, even_draws, repeated
-from falsum.noise.known import KnownAnswers, Look, OwnTarget
-from falsum.noise.proposals.base import Proposal
+from falsum.noise.known import KnownAnswers, OwnTarget
+from falsum.noise.proposals.base import Proposal, once, past
 from falsum.noise.proposals.odds import Even
 from falsum.noise.request import Request
 from falsum.noise.slots import Both, Slot
@@ -179,47 +179,37 @@ class Draws(Sampler):
             ids = distinct(*request.shape, odds, request.barred if again else None, request.random)
         else:
             ids = self.proposer.draw(request)
-            if again or not self.settings.replacement:
-                ids, barred = self._redrawn(request, ids, again=again)
-                if again:
-                    return ids, barred
+            if not self.settings.replacement:
+                ids = self._distinct(request, ids, again=again)
+            elif again:
+                return self._past(request, ids)
         if request.filter is None:
             return ids, None
         barred = request.bars(_each(ids, len(request.query)))
         return ids, barred if bool(barred.any()) else None
 
-    def _redrawn(self, request: Request, ids: Tensor, *, again: bool) -> tuple[Tensor, Tensor | None]:
-        """The draws with repeats, where they matter, and (if again) what is barred drawn again, and what is barred."""
-        settings = self.settings
-        look: Look = lambda rows, ids: torch.zeros_like(ids, dtype=torch.bool)  # noqa: E731
-        if again and request.filter is not None:
-            look = request.filter.look(request.query, ids.numel())
-        barred = look(torch.arange(len(ids), device=ids.device)[:, None], ids)
-        where = self._bad(ids, barred).nonzero(as_tuple=True)
-        turns = REDRAWS if settings.replacement else DISTINCT_REDRAWS
-        for turn in range(turns):
+    def _past(self, request: Request, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Own draws with what is barred drawn again, the last time evenly, and what is barred still."""
+        look = request.look(ids.numel())
+        barred = past(self.proposer, self.sees, request, ids, look, REDRAWS - 1)
+        where = barred.nonzero(as_tuple=True)
+        if len(where[0]) == 0:
+            return ids, None
+        drawn = even_draws(where[0].shape, self.num_entities, request.random)
+        ids.index_put_(where, drawn)
+        return ids, barred.index_put_(where, look(where[0], drawn))
+
+    def _distinct(self, request: Request, ids: Tensor, *, again: bool) -> Tensor:
+        """The draws with repeats, and (if again) what is barred, drawn again; what is left of them does not count."""
+        look = request.look(ids.numel())
+        rows = torch.arange(len(ids), device=ids.device)[:, None]
+        for _ in range(DISTINCT_REDRAWS):
+            bad = repeated(ids)
+            where = (bad | look(rows, ids) if again else bad).nonzero(as_tuple=True)
             if len(where[0]) == 0:
-                return ids, None
-            drawn = self._once(request, where[0], last=settings.replacement and turn == turns - 1)
-            ids.index_put_(where, drawn)
-            hit = look(where[0], drawn)
-            barred.index_put_(where, hit)
-            kept = (where[0][hit], where[1][hit])
-            # What is drawn again may repeat what stands anywhere in its row.
-            where = kept if settings.replacement else self._bad(ids, barred).nonzero(as_tuple=True)
-        return ids, barred if bool(barred.any()) else None
-
-    def _bad(self, ids: Tensor, barred: Tensor) -> Tensor:
-        """(rows, n) bool: what is to be drawn again."""
-        return barred if self.settings.replacement else barred | repeated(ids)
-
-    def _once(self, request: Request, rows: Tensor, *, last: bool) -> Tensor:
-        """One draw each for rows (k,); the last time evenly."""
-        if last:
-            return even_draws(rows.shape, self.num_entities, request.random)
-        if self.sees == "query":
-            return self.proposer.draw(request.single(rows)).flatten()
-        return self.proposer.draw(replace(request, rows=len(rows), num=1)).flatten()
+                break
+            ids.index_put_(where, once(self.proposer, self.sees, request, where[0]))
+        return ids
 
     def _dense(self) -> bool:
         """Whether distinct draws are so many that drawing again would not end soon; then the odds (E,) are kept."""

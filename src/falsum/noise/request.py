@@ -9,7 +9,7 @@ from torch import Tensor
 
 from falsum.graph.graph import Pairs, Query
 from falsum.noise.base import Live
-from falsum.noise.known import Barred
+from falsum.noise.known import Barred, Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Request:
     def barred(self) -> Pairs | None:
         """(query row, entity) pairs that will not be counted, sorted. Costs a pass over all of them."""
         return None if self.filter is None else self.filter.of(self.query)
+
+    def look(self, num: int) -> Look:
+        """How to look up whether (rows, ids) will not be counted, when about `num` are asked for."""
+        if self.filter is None:
+            return lambda rows, ids: torch.zeros_like(rows + ids, dtype=torch.bool)
+        return self.filter.look(self.query, num)
 
     def bars(self, ids: Tensor) -> Tensor:
         """(b, n) bool: whether ids (b, n) or (1, n) will not be counted."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from falsum.errors import in_range
+from falsum.graph.cardinality import cardinalities
 from falsum.graph.graph import Graph
 
 
@@ -65,19 +66,6 @@ class OneSide(Slot):
         total = one.sum(0)
         rest = 1.0 if self.many == "both" else 0.0
         return torch.where(total > 0, 2 * one / total.clamp(min=1), rest)
-
-
-def cardinalities(graph: Graph) -> tuple[Tensor, Tensor]:
-    """(R,) float64 each: mean tails per head and mean heads per tail of distinct training triples; 1 where none is."""
-    triples = torch.unique(graph.splits["train"], dim=0)
-    num = graph.num_base_relations
-    count = torch.bincount(triples[:, 1], minlength=num).double()
-    means = []
-    for column in (0, 2):
-        pairs = torch.unique(triples[:, 1] * graph.num_entities + triples[:, column])
-        ends = torch.bincount(torch.div(pairs, graph.num_entities, rounding_mode="floor"), minlength=num)
-        means.append(torch.where(count > 0, count / ends.clamp(min=1), 1.0))
-    return means[0], means[1]
 
 
 SLOTS: dict[str, type[Slot]] = {"both": Both, "bernoulli": Bernoulli, "one-side": OneSide}

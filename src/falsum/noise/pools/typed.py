@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from falsum.errors import in_range
+from falsum.graph.cardinality import cardinalities
 from falsum.graph.graph import Graph, Query, Side
 from falsum.noise.base import Size
 from falsum.noise.lists import without
 from falsum.noise.pools.base import Pool, Provider
 from falsum.noise.pools.worked import Worked, kept_bytes
-from falsum.noise.slots import cardinalities
 from falsum.noise.typings import Typing, first_targets, slot_of
 
 

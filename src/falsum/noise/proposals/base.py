@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
+from falsum.noise.known import Look
 from falsum.noise.request import Request
 
 # What the odds of a proposal may depend on, each more than the one before it.
@@ -65,6 +67,27 @@ class Proposal(ABC):
     @abstractmethod
     def state_bytes(self, size: Size) -> int:
         """Bytes that its proposer keeps on a graph of this size."""
+
+
+def past(proposer: Proposer, sees: Sees, request: Request, ids: Tensor, look: Look, turns: int) -> Tensor:
+    """(b, n) bool: what is barred still of own draws ids (b, n), drawn again in place `turns` times."""
+    barred = look(torch.arange(len(ids), device=ids.device)[:, None], ids)
+    where = barred.nonzero(as_tuple=True)
+    for _ in range(turns):
+        if len(where[0]) == 0:
+            break
+        drawn = once(proposer, sees, request, where[0])
+        hit = look(where[0], drawn)
+        ids.index_put_(where, drawn)
+        barred.index_put_(where, hit)
+        where = (where[0][hit], where[1][hit])
+    return barred
+
+
+def once(proposer: Proposer, sees: Sees, request: Request, rows: Tensor) -> Tensor:
+    """(k,): one more draw for each of the rows (k,), which may repeat."""
+    again = request.single(rows) if sees == "query" else replace(request, rows=len(rows), num=1)
+    return proposer.draw(again).flatten()
 
 
 def more(*seen: Sees) -> Sees:

@@ -10,7 +10,7 @@ from torch import Tensor
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
-from falsum.noise.proposals.base import Proposal, Proposer
+from falsum.noise.proposals.base import Proposal, Proposer, past
 from falsum.noise.proposals.odds import Even
 from falsum.noise.request import Request
 
@@ -34,7 +34,7 @@ class Best(Proposal):
         return self.of * self.pool.looks
 
     def bind(self, graph: Graph, device: torch.device) -> Proposer:
-        return BestDraws(self.of, self.pool.bind(graph, device))
+        return BestDraws(self, self.pool.bind(graph, device))
 
     def state_bytes(self, size: Size) -> int:
         return self.pool.state_bytes(size)
@@ -43,13 +43,16 @@ class Best(Proposal):
 class BestDraws(Proposer):
     """The best of every `of` draws of a proposer."""
 
-    def __init__(self, of: int, pool: Proposer) -> None:
+    def __init__(self, settings: Best, pool: Proposer) -> None:
         super().__init__()
-        self.of, self.pool, self.lr = of, pool, pool.lr
+        self.of, self.sees, self.pool, self.lr = settings.of, settings.pool.sees, pool, pool.lr
 
     def draw(self, request: Request) -> Tensor:
-        ids = self.pool.draw(replace(request, num=request.num * self.of))
-        scores = request.live.score(request.query, ids).masked_fill(request.bars(ids), -torch.inf)
+        wide = replace(request, num=request.num * self.of)
+        ids = self.pool.draw(wide)
+        # Drawn again before the choice: a known answer in a group would leave it the best of fewer.
+        barred = past(self.pool, self.sees, wide, ids, request.look(ids.numel()), turns=3)
+        scores = request.live.score(request.query, ids).masked_fill(barred, -torch.inf)
         best = scores.unflatten(1, (-1, self.of)).argmax(-1, keepdim=True)
         return ids.unflatten(1, (-1, self.of)).gather(-1, best).squeeze(-1)
 
