@@ -451,7 +451,7 @@ def test_best_of_uniform_is_as_hard_and_as_false_as_the_null(
     graph, scoring = world
     query = graph.queries(graph.splits["train"][::30][:256], Side.HEAD, grouped=False)
     facts, found = placed(graph, scoring, query)
-    filtered = "filtered" in noise
+    filtered = bool(vars(chosen(noise).noise)["filtered"])
     field = found.unanswered if filtered else found.everyone
     sampler = chosen(noise).bind(training_part(graph), CPU)
     draws = drawn(sampler, query, live(scoring, 0.0), 0, 256)
