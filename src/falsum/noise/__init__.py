@@ -14,6 +14,7 @@ from falsum.noise.named import (
     PseudoTyped,
     Uniform,
 )
+from falsum.noise.named_learned import KBGAN, Child, Curriculum, StatedFalse
 from falsum.noise.weighted import Expected, FrequencyWeighted
 
 NOISES: dict[str, type[Noise]] = {
@@ -27,19 +28,26 @@ NOISES: dict[str, type[Noise]] = {
     "pseudo-typed": PseudoTyped,
     "best-of": BestOf,
     "nscaching": NSCaching,
+    "kbgan": KBGAN,
+    "child": Child,
+    "curriculum": Curriculum,
+    "stated-false": StatedFalse,
     "frequency-weighted": FrequencyWeighted,
     "expected": Expected,
     "composed": Composed,
 }
 
 __all__ = [
+    "KBGAN",
     "NOISES",
     "All",
     "Bernoulli",
     "BestOf",
     "Candidates",
     "CardinalityAware",
+    "Child",
     "Composed",
+    "Curriculum",
     "Degree",
     "Drawn",
     "Expected",
@@ -52,5 +60,6 @@ __all__ = [
     "PseudoTyped",
     "Sampler",
     "Size",
+    "StatedFalse",
     "Uniform",
 ]

@@ -59,6 +59,13 @@ def by_steps(shape: tuple[int, ...], steps: Tensor, random: torch.Generator) -> 
     return torch.searchsorted(steps, uniform * steps[-1], right=True).clamp_(max=len(steps) - 1)
 
 
+def by_odds(odds: Tensor, num: int, random: torch.Generator) -> Tensor:
+    """(b, num) positions drawn with replacement from odds (b, k) of each row, which need not sum to 1."""
+    steps = odds.cumsum(1, dtype=torch.float64)
+    uniform = torch.rand(len(odds), num, generator=random, device=odds.device, dtype=torch.float64)
+    return torch.searchsorted(steps, uniform * steps[:, -1:], right=True).clamp_(max=odds.shape[1] - 1)
+
+
 def distinct(rows: int, num: int, odds: Tensor, avoid: Pairs | None, random: torch.Generator) -> Tensor:
     """(rows, num) distinct entities per row, drawn one after the other by odds (E,) (Gumbel top-k).
 

@@ -12,10 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from falsum.curves import Constant
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Pairs, Query, Side
 from falsum.noise.base import Candidates, KnownAnswers, Live, Noise, Sampler, Size
 from falsum.noise.counts import Count, Same
+from falsum.noise.dials import Dial
 from falsum.noise.drawing import Request, distinct, even_draws, repeated, row_totals
 from falsum.noise.proposals.base import Proposal
 from falsum.noise.proposals.odds import Even
@@ -146,6 +148,10 @@ class Draws(Sampler):
 
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
         return self.proposer.learn(query, drawn, live, seed)
+
+    def watched(self, epoch: float) -> dict[str, float]:
+        dials = {name: part for name, part in self.proposer.named_modules() if isinstance(part, Dial)}
+        return {name: dial.at(epoch) for name, dial in dials.items() if not isinstance(dial.curve, Constant)}
 
     def _request(self, query: Query, seed: int, live: Live) -> Request:
         rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // self.settings.chunk)}

@@ -4,6 +4,7 @@ from falsum.noise.pools.algebra import Difference, Intersection, Union
 from falsum.noise.pools.base import Members, Pool, Provider, Sets
 from falsum.noise.pools.everyone import Everyone
 from falsum.noise.pools.seen import Seen
+from falsum.noise.pools.stated import StatedFalse
 
 POOLS: dict[str, type[Pool]] = {
     "everyone": Everyone,
@@ -11,6 +12,7 @@ POOLS: dict[str, type[Pool]] = {
     "union": Union,
     "intersection": Intersection,
     "difference": Difference,
+    "stated-false": StatedFalse,
 }
 
 __all__ = [
@@ -23,5 +25,6 @@ __all__ = [
     "Provider",
     "Seen",
     "Sets",
+    "StatedFalse",
     "Union",
 ]

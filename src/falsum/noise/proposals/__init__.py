@@ -4,6 +4,8 @@ from falsum.noise.proposals.base import Proposal, Proposer, Sees
 from falsum.noise.proposals.batch import Targets
 from falsum.noise.proposals.best import Best
 from falsum.noise.proposals.caches import Cached
+from falsum.noise.proposals.child import Child
+from falsum.noise.proposals.generator import Generator
 from falsum.noise.proposals.mixture import Mixture
 from falsum.noise.proposals.odds import Counted, Even
 
@@ -14,14 +16,18 @@ PROPOSALS: dict[str, type[Proposal]] = {
     "mixture": Mixture,
     "best": Best,
     "cached": Cached,
+    "generator": Generator,
+    "child": Child,
 }
 
 __all__ = [
     "PROPOSALS",
     "Best",
     "Cached",
+    "Child",
     "Counted",
     "Even",
+    "Generator",
     "Mixture",
     "Proposal",
     "Proposer",
