@@ -268,7 +268,7 @@ class Draws(Sampler):
         shift = shift.masked_fill(shift == torch.inf, 0)
         if self.settings.correction == "refined":
             return shift, None
-        singly = request.single(query.row) if self.sees == "query" else request
+        singly = replace(request, barred=None).single(query.row) if self.sees == "query" else request
         own = self.proposer.log_q(singly, query.target[:, None] if self.sees == "query" else query.target[None])
         of_row = log_num.expand(len(query), 1)[query.row, 0]
         return shift, -(own.flatten() + of_row)
@@ -277,6 +277,7 @@ class Draws(Sampler):
         """(b,): the odds of all that is not barred."""
         assert request.barred is not None
         row, entity = request.barred
+        request = replace(request, barred=None)  # for each pair those of its question: quadratic in its answers
         if self.sees == "query":
             log_q = self.proposer.log_q(request.single(row), entity[:, None]).flatten()
         else:

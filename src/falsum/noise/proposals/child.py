@@ -21,6 +21,10 @@ from falsum.noise.proposals.small import BLOCK, SmallModel, check
 from falsum.seeds import derive, generator
 
 
+# How often an even draw is made again where it hits what is barred; then the noise takes over.
+LOOKS = 4
+
+
 @dataclass(frozen=True)
 class Child(Proposal):
     """q = share softmax(child scores / temperature) + (1 - share) even: a small model proposes, and log q is exact.
@@ -33,7 +37,8 @@ class Child(Proposal):
     of: how many entities the softmax ranges over, drawn anew after every step and shared by all questions, so that a
     draw costs `of` small scores per question; 0: all entities. Odds are exact given them.
 
-    What a filter bars is left out of the softmax. Not here: the mean of the trained model's rows over time (a noise is
+    What a filter bars is never drawn while anything else can be, which spares drawing again at E small scores for each
+    hit; without replacement, repeats still cost that. Not here: the mean of the trained model's rows over time (a noise is
     bound before their width is known, and its scores would cost as much as those of the model itself), and a child
     taken from a finished run.
     """
@@ -90,19 +95,20 @@ class ChildDraws(Proposer):
     @torch.no_grad()
     def draw(self, request: Request) -> Tensor:
         random, share = request.random, self.share.at(request.live.epoch)
-        even = even_draws(request.shape, self.num_entities, random)
-        uniform = torch.rand(request.shape, generator=random, device=even.device, dtype=torch.float64)
+        even = self._even(request)
         if share == 0:
             return even
+        uniform = torch.rand(request.shape, generator=random, device=even.device, dtype=torch.float64)
+        rest = (1 - share) * self._open(request)
         vectors = self.small.vectors(request.query)
         ids = [even[:0]]
         for low, logits in self._blocks(vectors, request.live.epoch):
             rows = slice(low, low + len(logits))
             odds = self._unbarred(logits.softmax(1), low, request.barred)
             steps = odds.cumsum(1, dtype=torch.float64)
-            # What is barred leaves the child's part, and so the whole: what is left keeps its proportions.
+            # What is barred leaves either part, and so the whole: what is left keeps its proportions.
             mass = share * steps[:, -1:]
-            at = uniform[rows] * (mass + 1 - share)
+            at = uniform[rows] * (mass + rest[rows])
             place = torch.searchsorted(steps, at / share, right=True).clamp_(max=steps.shape[1] - 1)
             ids.append(torch.where(at < mass, place if self.some is None else self.some[place], even[rows]))
         return torch.cat(ids)
@@ -116,7 +122,7 @@ class ChildDraws(Proposer):
             return torch.full(ids.shape, even, dtype=torch.float64, device=ids.device)
         asked, which = self.small.distinct(request.query)
         vectors = self.small.vectors(asked)
-        log_sum = [logits.double().logsumexp(1) for _, logits in self._blocks(vectors, epoch)]
+        log_sum = [logits.logsumexp(1).double() for _, logits in self._blocks(vectors, epoch)]
         own = self.small.scores(vectors[which], ids).double() / self.temperature.at(epoch)
         log_q = own - torch.cat([own.new_zeros(0), *log_sum])[which, None] + math.log(share)
         log_q = log_q.masked_fill(~self._places(ids)[1], -torch.inf)
@@ -151,6 +157,24 @@ class ChildDraws(Proposer):
         teacher = live.score(query, fresh).softmax(1)
         own = self.small.scores(self.small.vectors(query), fresh).log_softmax(1)
         return -(teacher.to(own.dtype) * own).sum(1).mean()
+
+    def _even(self, request: Request) -> Tensor:
+        """Even draws that look past what is barred."""
+        ids = even_draws(request.shape, self.num_entities, request.random)
+        if request.barred is None:
+            return ids
+        for _ in range(LOOKS):
+            row, place = request.bars(ids, self.num_entities).nonzero(as_tuple=True)
+            if len(row) == 0:
+                break
+            ids = ids.index_put((row, place), even_draws(row.shape, self.num_entities, request.random))
+        return ids
+
+    def _open(self, request: Request) -> Tensor:
+        """(b, 1) float64: the share of the entities that are not barred."""
+        num, barred = len(request.query), request.barred
+        taken = torch.zeros(num, 1) if barred is None else torch.bincount(barred.row, minlength=num)[:, None]
+        return 1 - taken.to(request.query.anchor.device, torch.float64) / self.num_entities
 
     def _blocks(self, vectors: Tensor, epoch: float) -> Iterator[tuple[int, Tensor]]:
         """(first question, logits (k, n) of the next k questions over what the softmax is over)."""
