@@ -88,11 +88,16 @@ def repeated(ids: Tensor) -> Tensor:
 
 def contains(pairs: Pairs, ids: Tensor, num_entities: int) -> Tensor:
     """(b, n) bool: whether (i, ids[i, j]) is one of the pairs. pairs sorted by row, then entity."""
-    if len(pairs.row) == 0:
-        return torch.zeros_like(ids, dtype=torch.bool)
-    keys = pairs.row * num_entities + pairs.entity
     rows = torch.arange(len(ids), device=ids.device)[:, None]
+    return has_pairs(pairs, rows, ids, num_entities)
+
+
+def has_pairs(pairs: Pairs, rows: Tensor, ids: Tensor, num_entities: int) -> Tensor:
+    """Whether (row, entity) is one of the pairs, sorted as above; rows and ids broadcast."""
     wanted = rows * num_entities + ids
+    if len(pairs.row) == 0:
+        return torch.zeros_like(wanted, dtype=torch.bool)
+    keys = pairs.row * num_entities + pairs.entity
     at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
     return keys[at] == wanted
 

@@ -15,7 +15,7 @@ from falsum.errors import in_range
 from falsum.graph.graph import Graph, Pairs, Query
 from falsum.noise.base import Candidates, Live, Size
 from falsum.noise.dials import Dial
-from falsum.noise.drawing import Request, contains, even_draws
+from falsum.noise.drawing import Request, contains, even_draws, has_pairs
 from falsum.noise.proposals.base import Proposal, Proposer
 from falsum.noise.proposals.small import BLOCK, SmallModel, check
 from falsum.seeds import derive, generator
@@ -163,11 +163,14 @@ class ChildDraws(Proposer):
         ids = even_draws(request.shape, self.num_entities, request.random)
         if request.barred is None:
             return ids
+        row, place = request.bars(ids, self.num_entities).nonzero(as_tuple=True)
         for _ in range(LOOKS):
-            row, place = request.bars(ids, self.num_entities).nonzero(as_tuple=True)
             if len(row) == 0:
                 break
-            ids = ids.index_put((row, place), even_draws(row.shape, self.num_entities, request.random))
+            again = even_draws(row.shape, self.num_entities, request.random)
+            ids[row, place] = again
+            hit = has_pairs(request.barred, row, again, self.num_entities)
+            row, place = row[hit], place[hit]
         return ids
 
     def _open(self, request: Request) -> Tensor:
