@@ -274,11 +274,13 @@ def test_entropy_keeps_a_generator_diverse() -> None:
 
 def test_the_baseline_is_the_mean_of_the_rewards_before_and_moves_with_every_batch() -> None:
     query = questions(GRAPH)
-    made = Generator(dim=4, of=3, memory=0.5).bind(GRAPH, CPU)
+    made = Generator(dim=4, of=3, memory=0.75).bind(GRAPH, CPU)
     drawn = Candidates(torch.zeros(40, 1, dtype=torch.int64))
     assert float(made._baseline(torch.tensor([2.0, 6.0], dtype=torch.float64))) == 4.0
     assert float(made._baseline(torch.tensor([10.0], dtype=torch.float64))) == 4.0
-    assert float(made._baseline(torch.tensor([0.0], dtype=torch.float64))) == pytest.approx((4 / 4 + 10 / 2) / 0.75)
+    assert float(made._baseline(torch.tensor([0.0], dtype=torch.float64))) == pytest.approx(
+        (4 * 3 / 16 + 10 / 4) / (7 / 16)
+    )
     # Equal rewards teach nothing once they are expected
     made = Generator(dim=4, of=3).bind(GRAPH, CPU)
     for step in range(2):
@@ -300,6 +302,10 @@ def test_candidates_of_one_question_are_chosen_by_the_softmax_and_never_barred_o
     odds = 2 * pair.sum(1) / 121
     assert float(odds.sum()) == pytest.approx(1, rel=1e-5)
     assert abs(chi_square(counted(ids.T, 11), odds[None])) < 4
+    barred = GRAPH.answers(["train"], Side.TAIL).of(many.anchor[:40], many.relation[:40])
+    asked = dataclasses.replace(request(many.select(torch.arange(40)), 9, worlds.live(GRAPH)), barred=barred)
+    offers = Generator("distmult", 4, of=60).bind(GRAPH, CPU).draw(asked)  # somebody is always left
+    assert not bool(counted(offers, 11)[tuple(barred)].any())
     filtered = KBGAN(num=6, dim=4, of=4, filtered=True).bind(GRAPH, CPU)
     drawn = filtered.draw(questions(GRAPH), 0, worlds.live(GRAPH))
     assert drawn.drop is not None

@@ -20,7 +20,6 @@ from falsum.noise.proposals.base import Proposal, Proposer
 from falsum.noise.proposals.small import BLOCK, SmallModel, check
 from falsum.seeds import derive, generator
 
-
 # How often an even draw is made again where it hits what is barred; then the noise takes over.
 LOOKS = 4
 
@@ -38,9 +37,10 @@ class Child(Proposal):
     draw costs `of` small scores per question; 0: all entities. Odds are exact given them.
 
     What a filter bars is never drawn while anything else can be, which spares drawing again at E small scores for each
-    hit; without replacement, repeats still cost that. Not here: the mean of the trained model's rows over time (a noise is
-    bound before their width is known, and its scores would cost as much as those of the model itself), and a child
-    taken from a finished run.
+    hit; without replacement, repeats still cost that.
+
+    Not here: the mean of the trained model's rows over time (a noise is bound before their width is known, and its
+    scores would cost as much as those of the model itself), and a child taken from a finished run.
     """
 
     model: str = "complex"
