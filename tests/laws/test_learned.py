@@ -321,7 +321,7 @@ LEARNERS: list[Proposal] = [
 
 @pytest.mark.parametrize("proposal", LEARNERS, ids=lambda p: type(p).__name__)
 def test_learners_use_no_chance_but_their_seed_and_leave_the_model_alone(proposal: Proposal) -> None:
-    """No global generator, no dropout in either mode, no gradient into the model that is trained; the same seed, the same bits."""
+    """No global generator, no dropout in either mode, no gradient into the trained model; one seed, the same bits."""
     parts = worlds.scoring("complex", GRAPH)
     view, query = live(parts, 0.5), questions(GRAPH, Side.HEAD)
     ends = []
