@@ -317,6 +317,11 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
     # The highest id of each row
     ("best-of", {"num": 1, "of": 3, "filtered": False}, [[max(DRAWN[0])], [max(DRAWN[1])]], None),
+    # One candidate is no choice; nothing is hard before the rise, nor where a share is 0
+    ("kbgan", {"of": 1}, [[DRAWN[0][0]], [DRAWN[0][1]]], None),
+    ("child", {"num": 3, "filtered": False, "correction": "none", "share": Constant(0.0)}, DRAWN, None),
+    ("curriculum", {"num": 3, "filtered": False}, DRAWN, None),
+    ("stated-false", {"num": 3, "share": Constant(0.0)}, DRAWN, None),
 ]
 NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
     ("uniform", {"num": 3}, None),

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 import oracle
-from falsum.curves import Constant
+from falsum.curves import Constant, Guarded, LiveGradient, Ramp
 from falsum.graph.graph import Graph, Query, Side
 from falsum.models import MODELS
 from falsum.mutations import Mutation
 from falsum.noise import NOISES, Candidates, Live, Noise
 from falsum.noise.counts import Rarer
-from falsum.noise.pools import Admitted, Ball, Difference, Everyone, Intersection, SameType, Seen, Union
-from falsum.noise.proposals import Chain, Counted, Even, Outside, Walk
+from falsum.noise.pools import Admitted, Ball, Difference, Everyone, Intersection, SameType, Seen, StatedFalse, Union
+from falsum.noise.proposals import Cached, Chain, Child, Counted, Even, Generator, Mixture, Outside, Walk
 from falsum.noise.slots import OneSide
 from falsum.noise.suspects import TwoHop
 from falsum.objectives import OBJECTIVES, Objective
@@ -80,6 +80,9 @@ COMPOSED: list[dict[str, Any]] = [
     {"num": 3, "proposal": Walk(1), "correction": "classic", "filtered": True},
     {"num": 3, "proposal": Chain(2), "suspects": TwoHop(1.0), "replacement": False},
     {"num": 3, "proposal": Counted(1.0, pool=Intersection(Admitted(), SameType())), "filtered": True},
+    {"num": 3, "proposal": Even(Union(StatedFalse(), Seen()))},
+    {"num": 3, "proposal": Mixture(Cached(cache=4, buckets=3), Generator(dim=4, of=3, pool=Counted(0.5)))},
+    {"num": 3, "proposal": Child(dim=4, of=3), "correction": "classic", "filtered": "target"},
 ]
 
 NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
@@ -120,6 +123,13 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         {"num": 4, "uniform": Constant(0.4)},
     ],
     "nscaching": [{"num": 3, "cache": 4, "fresh": 3, "filtered": filtered} for filtered in (False, True)],
+    "kbgan": [{"num": 3, "dim": 4, "of": 5, "filtered": filtered} for filtered in (False, True)],
+    "child": [
+        {"num": 3, "dim": 4, "model": "distmult"},
+        {"num": 3, "dim": 4, "of": 4, "mode": "distilled", "correction": "classic", "temperature": Ramp(1.0, 0.5)},
+    ],
+    "curriculum": [{"num": 3}, {"num": 3, "share": LiveGradient()}, {"num": 3, "share": Guarded(Constant(0.5))}],
+    "stated-false": [{"num": 3}],
     "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
 }
 

@@ -14,6 +14,7 @@ from falsum.noise.named import (
     PseudoTyped,
     Uniform,
 )
+from falsum.noise.named_learned import KBGAN, Child, Curriculum, StatedFalse
 from falsum.noise.structural import (
     Concepts,
     KHop,
@@ -36,6 +37,10 @@ NOISES: dict[str, type[Noise]] = {
     "pseudo-typed": PseudoTyped,
     "best-of": BestOf,
     "nscaching": NSCaching,
+    "kbgan": KBGAN,
+    "child": Child,
+    "curriculum": Curriculum,
+    "stated-false": StatedFalse,
     "frequency-weighted": FrequencyWeighted,
     "expected": Expected,
     "composed": Composed,
@@ -49,14 +54,17 @@ NOISES: dict[str, type[Noise]] = {
 }
 
 __all__ = [
+    "KBGAN",
     "NOISES",
     "All",
     "Bernoulli",
     "BestOf",
     "Candidates",
     "CardinalityAware",
+    "Child",
     "Composed",
     "Concepts",
+    "Curriculum",
     "Degree",
     "Drawn",
     "Expected",
@@ -72,6 +80,7 @@ __all__ = [
     "Relational",
     "Sampler",
     "Size",
+    "StatedFalse",
     "TypeConstrained",
     "TypeExcluded",
     "Typed",

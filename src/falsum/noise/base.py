@@ -53,18 +53,22 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a graph is, for estimates: training triples, entities, relations, distinct questions of either side."""
+    """How large a graph is, for estimates: training triples, entities, relations, distinct questions of either side,
+    and triples that are stated to be false with the training split.
+    """
 
     triples: int
     entities: int
     relations: int
     questions: int
+    false: int = 0
 
     @classmethod
     def of(cls, graph: Graph) -> Size:
         keys = [graph.answers(["train"], side).key for side in BOTH_SIDES]
         train = graph.splits["train"]
-        return cls(len(train), graph.num_entities, graph.num_base_relations, sum(len(key) for key in keys))
+        false = len(graph.false.get("train", ()))
+        return cls(len(train), graph.num_entities, graph.num_base_relations, sum(len(key) for key in keys), false)
 
 
 class Sampler(nn.Module, ABC):
@@ -83,6 +87,10 @@ class Sampler(nn.Module, ABC):
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
         """After the step that `drawn` was used in: refresh caches; a 0-dim loss of own parameters, or None."""
         return None
+
+    def watched(self, epoch: float) -> dict[str, float]:
+        """Settings that change while a model trains, by name, as they stand: they are written into its records."""
+        return {}
 
     @abstractmethod
     def num(self, query: Query) -> int:

@@ -42,6 +42,13 @@ def alias_draws(shape: tuple[int, ...], keep: Tensor, other: Tensor, random: tor
     return torch.where(uniform - place < keep[place], place, other[place])
 
 
+def by_odds(odds: Tensor, num: int, random: torch.Generator) -> Tensor:
+    """(b, num) positions drawn with replacement from odds (b, k) of each row, which need not sum to 1."""
+    steps = odds.cumsum(1, dtype=torch.float64)
+    uniform = torch.rand(len(odds), num, generator=random, device=odds.device, dtype=torch.float64)
+    return torch.searchsorted(steps, uniform * steps[:, -1:], right=True).clamp_(max=odds.shape[1] - 1)
+
+
 def distinct(rows: int, num: int, odds: Tensor, avoid: Pairs | None, random: torch.Generator) -> Tensor:
     """(rows, num) distinct entities per row, drawn one after the other by odds (E,) (Gumbel top-k).
 
@@ -64,11 +71,16 @@ def repeated(ids: Tensor) -> Tensor:
 
 def contains(pairs: Pairs, ids: Tensor, num_entities: int) -> Tensor:
     """(b, n) bool: whether (i, ids[i, j]) is one of the pairs. pairs sorted by row, then entity."""
-    if len(pairs.row) == 0:
-        return torch.zeros_like(ids, dtype=torch.bool)
-    keys = pairs.row * num_entities + pairs.entity
     rows = torch.arange(len(ids), device=ids.device)[:, None]
+    return has_pairs(pairs, rows, ids, num_entities)
+
+
+def has_pairs(pairs: Pairs, rows: Tensor, ids: Tensor, num_entities: int) -> Tensor:
+    """Whether (row, entity) is one of the pairs, sorted as above; rows and ids broadcast."""
     wanted = rows * num_entities + ids
+    if len(pairs.row) == 0:
+        return torch.zeros_like(wanted, dtype=torch.bool)
+    keys = pairs.row * num_entities + pairs.entity
     at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
     return keys[at] == wanted
 

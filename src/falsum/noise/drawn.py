@@ -6,16 +6,18 @@ Every named noise that draws is a `Drawn` with a proposal of its own; `Composed`
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from falsum.curves import Constant
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
 from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
 from falsum.noise.counts import Count, Same
+from falsum.noise.dials import Dial
 from falsum.noise.drawing import distinct, even_draws, repeated
 from falsum.noise.known import KnownAnswers, OwnTarget
 from falsum.noise.proposals.base import Proposal, once, past
@@ -161,6 +163,10 @@ class Draws(Sampler):
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
         return self.proposer.learn(query, drawn, live, seed)
 
+    def watched(self, epoch: float) -> dict[str, float]:
+        dials = {name: part for name, part in self.proposer.named_modules() if isinstance(part, Dial)}
+        return {name: dial.at(epoch) for name, dial in dials.items() if not isinstance(dial.curve, Constant)}
+
     def _request(self, query: Query, seed: int, live: Live) -> Request:
         rows = {"query": len(query), "batch": 1, "chunk": -(-len(query) // self.settings.chunk)}
         # Sorted, so that equal questions may share a row without a change of what is drawn.
@@ -280,7 +286,7 @@ class Draws(Sampler):
         shift = shift.masked_fill(shift == torch.inf, 0)
         if self.settings.correction == "refined":
             return shift, None
-        singly = request.single(query.row) if self.sees == "query" else request
+        singly = replace(request, filter=None).single(query.row) if self.sees == "query" else request
         own = self.proposer.log_q(singly, query.target[:, None] if self.sees == "query" else query.target[None])
         of_row = log_num.expand(len(query), 1)[query.row, 0]
         return shift, -(own.flatten() + of_row)

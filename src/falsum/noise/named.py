@@ -129,6 +129,10 @@ class NSCaching(Drawn):
     cache: int = 50
     fresh: int = 50
     every: int = 1
+    drawing: Curve = Constant(0.0)  # noqa: RUF009 (frozen)
+    refreshing: Curve = Constant(1.0)  # noqa: RUF009 (frozen)
+    buckets: int = 0
 
     def proposes(self) -> Proposal:
-        return Cached(self.cache, self.fresh, self.every, scrub=self.filtered is True)
+        scrub = self.filtered is True
+        return Cached(self.cache, self.fresh, self.every, scrub, self.drawing, self.refreshing, self.buckets)

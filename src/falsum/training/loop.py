@@ -29,7 +29,7 @@ class Record:
     """Where training stands. epoch counts finished epochs; loss is the mean per triple and side since the epoch began.
 
     seconds: since training began; step_seconds: of the steps alone, without validations and the writing of files.
-    learned: numbers that the objectives learn, by name.
+    learned: numbers that the objectives learn, and settings of the noise that follow a curve, by name.
     metrics: of a validation just made, else empty. best: whether it is the best so far. done: why training ended.
     """
 
@@ -230,6 +230,8 @@ class Trainer:
         lr = self.job.optimizer.lr * self._scale()
         step, spent = self.position.step, self.position.step_seconds
         own = {name: float(v.detach()) for held in self.learned for name, v in held.values().items()}
+        now = step / self.steps_per_epoch
+        own |= {f"noise.{name}": value for name, value in self.job.sampler.watched(now).items()}
         return Record(epoch, step, self.steps_per_epoch, mean, speed, seconds, spent, lr, own, **more)  # type: ignore[arg-type]
 
     def _scale(self) -> float:

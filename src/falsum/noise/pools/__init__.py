@@ -6,6 +6,7 @@ from falsum.noise.pools.base import Members, Pool, Provider, Sets
 from falsum.noise.pools.everyone import Everyone
 from falsum.noise.pools.relational import Relational
 from falsum.noise.pools.seen import Seen
+from falsum.noise.pools.stated import StatedFalse
 from falsum.noise.pools.typed import Admitted, ByConcept, SameType
 
 POOLS: dict[str, type[Pool]] = {
@@ -19,6 +20,7 @@ POOLS: dict[str, type[Pool]] = {
     "by-concept": ByConcept,
     "relational": Relational,
     "ball": Ball,
+    "stated-false": StatedFalse,
 }
 
 __all__ = [
@@ -36,5 +38,6 @@ __all__ = [
     "SameType",
     "Seen",
     "Sets",
+    "StatedFalse",
     "Union",
 ]

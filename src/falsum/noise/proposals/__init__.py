@@ -4,7 +4,9 @@ from falsum.noise.proposals.base import Proposal, Proposer, Sees
 from falsum.noise.proposals.batch import Targets
 from falsum.noise.proposals.best import Best
 from falsum.noise.proposals.caches import Cached
+from falsum.noise.proposals.child import Child
 from falsum.noise.proposals.frozen import Frozen
+from falsum.noise.proposals.generator import Generator
 from falsum.noise.proposals.mixture import Mixture
 from falsum.noise.proposals.odds import Counted, Even
 from falsum.noise.proposals.outside import Outside
@@ -21,6 +23,8 @@ PROPOSALS: dict[str, type[Proposal]] = {
     "outside": Outside,
     "walk": Walk,
     "chain": Chain,
+    "generator": Generator,
+    "child": Child,
 }
 
 __all__ = [
@@ -28,9 +32,11 @@ __all__ = [
     "Best",
     "Cached",
     "Chain",
+    "Child",
     "Counted",
     "Even",
     "Frozen",
+    "Generator",
     "Mixture",
     "Outside",
     "Proposal",

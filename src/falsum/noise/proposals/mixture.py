@@ -12,6 +12,7 @@ from falsum.curves import Constant, Curve
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
+from falsum.noise.dials import Dial
 from falsum.noise.proposals.base import Proposal, Proposer, Sees, more
 from falsum.noise.proposals.odds import Even
 from falsum.noise.request import Request
@@ -47,16 +48,16 @@ class Mixture(Proposal):
         return max(self.first.looks, self.second.looks)
 
     def bind(self, graph: Graph, device: torch.device) -> Proposer:
-        return Mixed(self.first.bind(graph, device), self.second.bind(graph, device), self.share)
+        return Mixed(self.first.bind(graph, device), self.second.bind(graph, device), Dial(self.share, graph, device))
 
     def state_bytes(self, size: Size) -> int:
-        return self.first.state_bytes(size) + self.second.state_bytes(size)
+        return self.first.state_bytes(size) + self.second.state_bytes(size) + Dial.bytes(self.share, size)
 
 
 class Mixed(Proposer):
     """The draws of two proposers side by side."""
 
-    def __init__(self, first: Proposer, second: Proposer, share: Curve) -> None:
+    def __init__(self, first: Proposer, second: Proposer, share: Dial) -> None:
         super().__init__()
         self.first, self.second, self.share = first, second, share
         self.lr = next((part.lr for part in (first, second) if any(True for _ in part.parameters())), first.lr)
@@ -66,8 +67,8 @@ class Mixed(Proposer):
         sure = min(request.num, math.floor(wanted + 1e-9))
         chance = max(0.0, wanted - sure)
         open_ = chance > 1e-9  # one more column, whose rows go to either
-        second = self.second.draw(replace(request, num=sure + open_))
-        first = self.first.draw(replace(request, num=request.num - sure))
+        second = drawn(self.second, request, sure + open_)
+        first = drawn(self.first, request, request.num - sure)
         if not open_:
             return torch.cat([first, second], 1)
         coin = torch.rand(request.rows, generator=request.random, device=second.device) < chance
@@ -83,5 +84,13 @@ class Mixed(Proposer):
 
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
         values = [part.learn(query, drawn, live, derive(seed, i)) for i, part in enumerate((self.first, self.second))]
+        self.share.learn(self.draw, query, live, derive(seed, "share"))
         losses = [value for value in values if value is not None]
         return torch.stack(losses).sum() if losses else None
+
+
+def drawn(proposer: Proposer, request: Request, num: int) -> Tensor:
+    """`num` draws for each row. None cost nothing: a share of 0 asks no model."""
+    if num == 0:
+        return request.query.anchor.new_empty(request.rows, 0)
+    return proposer.draw(replace(request, num=num))
