@@ -249,6 +249,7 @@ LIVE = Live(
 # Six draws of seven at seed 5, in two rows
 DRAWN = torch.randint(7, (2, 3), generator=torchs(5)).tolist()
 HALVES = (torch.rand(2, 3, generator=torchs(5), dtype=torch.float64) >= 0.5).long().tolist()
+ANSWER = Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))
 NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | None]] = [
     ("all", {}, range(7), None),
     ("all", {"filtered": True}, range(7), Pairs(torch.tensor([0, 1]), torch.tensor([1, 1]))),
@@ -268,6 +269,16 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     ("expected", {"num": 14.0}, [[0, 1, 2, 3, 4, 5, 6]], None),
     # The highest id of each row
     ("best-of", {"num": 1, "of": 3, "filtered": False}, [[max(DRAWN[0])], [max(DRAWN[1])]], None),
+    # Of g f e d c a, all but the answer b: the first sixth, the second sixth, what scores at least 1 + 5
+    ("near-miss", {"num": 1, "of": 0, "top": Constant(1 / 6)}, [[6], [6]], ANSWER),
+    ("banded", {"num": 1, "of": 0, "low": Constant(1 / 6), "high": Constant(1 / 3)}, [[5], [5]], ANSWER),
+    ("above-positive", {"num": 1, "of": 0, "slack": -5.0}, [[6], [6]], ANSWER),
+    # The answer scores 1, below the mean of the others, so it sets no ceiling
+    ("positive-aware", {"num": 1, "of": 0, "top": Constant(1 / 6)}, [[6], [6]], ANSWER),
+    ("hasa", {"num": 1, "of": 0, "top": Constant(1 / 6), "hard": Constant(1.0)}, [[6], [6]], ANSWER),
+    ("hard-diverse", {"num": 1, "of": 0, "share": Constant(1.0)}, [[6], [6]], ANSWER),
+    # e^(1000 id) is all at g
+    ("mcns", {"num": 2, "alpha": 1000.0, "steps": 100}, [[6, 6], [6, 6]], ANSWER),
 ]
 NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
     ("uniform", {"num": 3}, None),
@@ -309,6 +320,10 @@ def test_weightings(name: str, settings: dict[str, Any], tails: list[float], hea
     for each in (g, g.with_inverses()):
         assert weighting(each, Side.TAIL).tolist() == pytest.approx(tails, rel=1e-6)
         assert weighting(each, Side.HEAD).tolist() == pytest.approx(heads, rel=1e-6)
+
+
+# Their numbers stand in tests/laws/test_noise.py and test_hard.py.
+NOISES_ELSEWHERE = {"nscaching", "nearest-neighbour", "eans", "sns", "influence"}
 
 
 @pytest.mark.parametrize(("name", "settings", "ids", "drop"), NOISE_VALUES)
@@ -365,7 +380,7 @@ def test_the_ranks_of_six_triples() -> None:
         (MODELS, {case[0] for case in SCORES}),
         (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
         (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
-        (NOISES, {case[0] for case in NOISE_VALUES} | {"nscaching"}),
+        (NOISES, {case[0] for case in NOISE_VALUES} | NOISES_ELSEWHERE),
         (MUTATIONS, {"mixup"}),
         (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),

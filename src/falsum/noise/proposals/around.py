@@ -87,8 +87,8 @@ class Placed(Proposer):
         at = torch.searchsorted(step, moved).clamp_(max=len(step) - 1)
         q = torch.where(step[at] == moved, odds[at], 0)
         if not query.single:  # any target of a question may be the one
-            num = row_totals(torch.ones_like(q[:, 0]), query.row, len(query))
-            q = row_totals(q, query.row, len(query)) / num[:, None]
+            num = torch.bincount(query.row, minlength=len(query))[:, None]
+            q = q.new_zeros(len(query), q.shape[1]).index_add(0, query.row, q) / num
         return q.log()
 
     def _arrange(self, live: Live, random: torch.Generator) -> None:
