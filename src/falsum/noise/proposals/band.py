@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -18,24 +17,13 @@ from falsum.noise.standing import ceilings, target_scores
 
 
 @dataclass(frozen=True)
-class Stretch(Ranked):
-    """Even draws from a stretch of the ranking, none twice where it is long enough."""
+class Band(Ranked):
+    """Even draws from candidates whose rank, as a share of all that can be chosen, lies in [low, high): 0 is the best.
 
-    def bind(self, graph: Graph, device: torch.device) -> Proposer:
-        return StretchDraws(self, graph, device)
-
-    @abstractmethod
-    def stretch(self, request: Request, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """scores (b, m), -inf where barred -> those to rank by; first and last rank + 1 of the stretch, (b,) each."""
-
-
-@dataclass(frozen=True)
-class Band(Stretch):
-    """Candidates whose rank, as a share of all that can be chosen, lies in [low, high): 0 is the best.
-
-    low above 0 skips the very best, which are the likeliest to be true. ceiling: candidates above this share of the
-    way from the mean score of the pool to the target's are left out before ranking (NV-Retriever, Moreira et al. 2024:
-    0.95), see `falsum.noise.standing.ceilings`; where that leaves nobody, it is lifted.
+    None comes twice where the band holds enough. low above 0 skips the very best, which are the likeliest to be true.
+    ceiling: candidates above this share of the way from the mean score of the pool to the target's are left out before
+    ranking (NV-Retriever, Moreira et al. 2024: 0.95), see `falsum.noise.standing.ceilings`; where that leaves nobody,
+    it is lifted.
     """
 
     low: Curve = Constant(0.0)  # noqa: RUF009 (frozen)
@@ -51,22 +39,35 @@ class Band(Stretch):
             raise ValueError(f"low must be less than high, got {self.low.value} and {min(self.high.ends)}")
         in_range("(0, 1]", ceiling=self.ceiling)
 
-    def stretch(self, request: Request, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if self.ceiling is not None:
-            scores = _below(scores, target_scores(request.query, request.live), self.ceiling)
-        count, epoch = (scores > -torch.inf).sum(1), request.live.epoch
+    def bind(self, graph: Graph, device: torch.device) -> Proposer:
+        return BandDraws(self, graph, device)
+
+
+class BandDraws(Chooser):
+    """Sorts what its pool offers as far as the band goes."""
+
+    def __init__(self, settings: Band, graph: Graph, device: torch.device) -> None:
+        super().__init__(settings, graph, device)
+        self.settings = settings
+
+    def draw(self, request: Request) -> Tensor:
+        offer, settings, epoch = self.offer(request), self.settings, request.live.epoch
+        scores = open_scores(request, offer)
+        if settings.ceiling is not None:
+            scores = _below(scores, target_scores(request.query, request.live), settings.ceiling)
+        count = (scores > -torch.inf).sum(1)
         # The share of a whole number of ranks is that number, whatever its last bit.
-        low = (count * self.low.at(epoch) + 1e-6).floor().long().minimum(count - 1).clamp(min=0)
-        high = (count * self.high.at(epoch) - 1e-6).ceil().long()
-        return scores, low, torch.maximum(high, low + 1)
+        low = (count * settings.low.at(epoch) + 1e-6).floor().long().minimum(count - 1).clamp(min=0)
+        high = (count * settings.high.at(epoch) - 1e-6).ceil().long().maximum(low + 1)
+        return offer.take(best_first(scores, low[:, None] + spread(high - low, request.num, request.random)))
 
 
 @dataclass(frozen=True)
-class Above(Stretch):
-    """Candidates that score at least the target's score - slack: those that the model ranks above the truth.
+class Above(Ranked):
+    """Even draws from candidates that score at least the target's score - slack: those that the model ranks above the
+    truth (NMiss of a talk by Moon 2025). None comes twice where they are enough.
 
-    Where they are fewer than `least`, the stretch goes on below until it has that many: a good model ranks nobody above
-    the target.
+    Where they are fewer than `least`, the `least` best are drawn from: a good model ranks nobody above the target.
     """
 
     slack: float = 0.0
@@ -77,25 +78,28 @@ class Above(Stretch):
         in_range("[-1e6, 1e6]", slack=self.slack)
         in_range("[1, 1e7]", least=self.least)
 
-    def stretch(self, request: Request, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        limit = target_scores(request.query, request.live) - self.slack
-        count = (scores > -torch.inf).sum(1)
-        last = (scores >= limit[:, None]).sum(1).clamp(min=self.least).minimum(count).clamp(min=1)
-        return scores, torch.zeros_like(last), last
+    def bind(self, graph: Graph, device: torch.device) -> Proposer:
+        return AboveDraws(self, graph, device)
 
 
-class StretchDraws(Chooser):
-    """Draws from a stretch of what the pool offers."""
+class AboveDraws(Chooser):
+    """Sorts no more than `least` of what its pool offers: early in training half of it may lie above the target."""
 
-    def __init__(self, settings: Stretch, graph: Graph, device: torch.device) -> None:
+    def __init__(self, settings: Above, graph: Graph, device: torch.device) -> None:
         super().__init__(settings, graph, device)
         self.settings = settings
 
     def draw(self, request: Request) -> Tensor:
-        offer = self.offer(request)
-        scores, first, last = self.settings.stretch(request, open_scores(request, offer))
-        place = first[:, None] + spread(last - first, request.num, request.random)
-        return offer.take(best_first(scores, place))
+        offer, least = self.offer(request), self.settings.least
+        scores = open_scores(request, offer)
+        limit = target_scores(request.query, request.live) - self.settings.slack
+        above = (scores >= limit[:, None]).cumsum(1)
+        few = above[:, -1] < least
+        size = torch.where(few, offer.open.sum(1).clamp(min=1, max=least), above[:, -1])
+        place = spread(size, request.num, request.random)
+        best = best_first(scores, place.clamp(max=least - 1))
+        member = torch.searchsorted(above, place + 1).clamp(max=above.shape[1] - 1)
+        return offer.take(torch.where(few[:, None], best, member))
 
 
 def _below(scores: Tensor, target: Tensor, share: float) -> Tensor:
