@@ -528,6 +528,9 @@ def test_wide_rows_are_folded_and_products_stay_on_average() -> None:
     narrow = influenced(width=7)
     assert narrow.folded(x).shape == (4000, 7)
     assert float((narrow.folded(x) * narrow.folded(y)).sum(1).mean()) == pytest.approx(30, rel=0.05)
+    # Signs, without which columns of one mean add up: |1 + 1 + 1 + 1|^2 in the place of 4
+    sizes = [float(narrow.folded(torch.ones(wide)).square().sum()) / wide for wide in range(28, 70)]
+    assert sum(sizes) / len(sizes) == pytest.approx(1, abs=0.5)
 
 
 def test_the_slice_is_of_training_triples() -> None:

@@ -17,8 +17,8 @@ from falsum.noise.proposals.base import Proposer
 from falsum.noise.proposals.ranked import Chooser, Offer, Ranked
 from falsum.seeds import derive, generator
 
-# Numbers of the candidate rows of one block: 64 MB.
-BLOCK = 1 << 24
+# Numbers of the candidate rows of one block: 4 MB, so that what is made of them stays in a cache.
+BLOCK = 1 << 20
 # What is added to the mean square gradient of a column, as a share of that of all columns.
 DAMPING = 0.1
 
@@ -107,20 +107,23 @@ class Influenced(Chooser):
 
     def help(self, query: Query, offer: Offer, live: Live) -> Tensor:
         """(b, m): how much a step on each candidate offered would lower the slice's loss."""
-        num, shared = offer.ids.shape[1], len(offer.ids) == 1
-        size = max(1, BLOCK // max(1, num * self.settings.width))
-        parts = []
-        for rows in torch.arange(len(query), device=offer.ids.device).split(size):
-            ids = offer.ids.expand(len(rows), -1) if shared else offer.ids[rows]
-            own, towards = live.rows(ids).detach(), self.gradient[ids] / self._curvature()
-            slope = self._gradients(query.select(rows), own, live, torch.ones(()))
-            parts.append((towards * self.folded(slope).to(towards.dtype)).sum(-1))
+        parts, one = [], torch.ones((), device=offer.ids.device)
+        shared = self._offered(offer.ids, live) if len(offer.ids) == 1 else None
+        size = max(1, BLOCK // max(1, offer.ids.shape[1] * self.settings.width))
+        for block in torch.arange(len(query), device=offer.ids.device).split(size):
+            rows, towards = shared or self._offered(offer.ids[block], live)
+            slope = self._gradients(query.select(block), rows.expand(len(block), -1, -1), live, one)
+            parts.append((self.folded(slope) * towards).sum(-1))
         return torch.cat(parts)
+
+    def _offered(self, ids: Tensor, live: Live) -> tuple[Tensor, Tensor]:
+        """Rows of ids (c, n), and the slice's gradient by them over the curvature."""
+        return live.rows(ids), self.gradient[ids] / self._curvature()
 
     def _gradients(self, query: Query, rows: Tensor, live: Live, sign: Tensor) -> Tensor:
         """(b, n, w): the gradient of softplus(sign score) by each row; sign: 1 for negatives, -1 for targets."""
         with torch.enable_grad():
-            rows = rows.clone().requires_grad_()
+            rows = rows.detach().requires_grad_()
             loss = softplus(sign * live.against(query, rows)).sum()
         return torch.autograd.grad(loss, rows)[0]
 
@@ -135,6 +138,8 @@ class Influenced(Chooser):
             random = generator(derive(0, "influence", "signs", wide), rows.device)
             sign = 2 * torch.randint(2, (wide,), generator=random, device=rows.device) - 1
             rows = rows * sign.to(rows.dtype)
+        if wide == width:
+            return rows
         return pad(rows, (0, -wide % width)).unflatten(-1, (-1, width)).sum(-2)
 
     def learn(self, query: Query, drawn: Candidates, live: Live, seed: int) -> Tensor | None:
@@ -145,7 +150,7 @@ class Influenced(Chooser):
         ids = torch.cat([asked.target[:, None], others], 1)
         sign = torch.ones(ids.shape[1], device=self.device)
         sign[0] = -1
-        slope = self._gradients(asked, live.rows(ids).detach(), live, sign)
+        slope = self._gradients(asked, live.rows(ids), live, sign)
         slope[:, 1:] /= self.settings.negatives
         self._remember(ids, self.folded(slope).to(self.gradient.dtype))
         return super().learn(query, drawn, live, derive(seed, "pool"))
