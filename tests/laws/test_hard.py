@@ -398,6 +398,17 @@ def test_the_closest_are_drawn_and_the_good_are_remembered() -> None:
     assert (from_memory[:, :, None] == held[:, None, :]).any(-1).all()
 
 
+def test_the_target_is_neither_close_to_itself_nor_remembered() -> None:
+    made = Closest(0, exploit=Constant(0.0), memory=2).bind(GRAPH, CPU)
+    assert isinstance(made, Remembering)
+    drawn = ask(made, bars=False)
+    assert not (drawn == QUERY.target[:, None]).any()
+    drawn[:, 0] = QUERY.target
+    made.learn(QUERY, Candidates(drawn), VIEW, 0)
+    assert not (made.good == EVERYONE[:, None]).any()
+    assert (made.good[QUERY.target, 0] >= 0).all()
+
+
 def replace_exploit(made: Remembering, share: float) -> Remembering:
     made.settings = replace(made.settings, exploit=Constant(share))
     return made
