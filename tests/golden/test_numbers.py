@@ -322,6 +322,16 @@ NOISE_VALUES: list[tuple[str, dict[str, Any], range | list[list[int]], Pairs | N
     ("child", {"num": 3, "filtered": False, "correction": "none", "share": Constant(0.0)}, DRAWN, None),
     ("curriculum", {"num": 3, "filtered": False}, DRAWN, None),
     ("stated-false", {"num": 3, "share": Constant(0.0)}, DRAWN, None),
+    # Of g f e d c a, all but the answer b: the first sixth, the second sixth, what scores at least 1 + 5
+    ("near-miss", {"num": 1, "of": 0, "top": Constant(1 / 6)}, [[6], [6]], None),
+    ("banded", {"num": 1, "of": 0, "low": Constant(1 / 6), "high": Constant(1 / 3)}, [[5], [5]], None),
+    ("above-positive", {"num": 1, "of": 0, "slack": -5.0}, [[6], [6]], None),
+    # The answer scores 1, below the mean of the others, so it sets no ceiling
+    ("positive-aware", {"num": 1, "of": 0, "top": Constant(1 / 6)}, [[6], [6]], None),
+    ("hasa", {"num": 1, "of": 0, "top": Constant(1 / 6), "hard": Constant(1.0)}, [[6], [6]], None),
+    ("hard-diverse", {"num": 1, "of": 0, "share": Constant(1.0)}, [[6], [6]], None),
+    # e^(1000 id) is all at g
+    ("mcns", {"num": 2, "alpha": 1000.0, "steps": 100}, [[6, 6], [6, 6]], None),
 ]
 NOISE_WEIGHTS: list[tuple[str, dict[str, Any], list[list[float]] | None]] = [
     ("uniform", {"num": 3}, None),
@@ -418,6 +428,10 @@ def test_weights_of_rivals(name: str, settings: dict[str, Any], tails: list[floa
         assert weighting.rivals(each, Side.HEAD, trained).tolist() == pytest.approx(heads, rel=1e-6)
 
 
+# Their numbers stand in tests/laws/test_noise.py and test_hard.py.
+NOISES_ELSEWHERE = {"nscaching", "nearest-neighbour", "eans", "sns", "influence"}
+
+
 @pytest.mark.parametrize(("name", "settings", "ids", "drop"), NOISE_VALUES)
 def test_noises(name: str, settings: dict[str, Any], ids: range | list[list[int]], drop: Pairs | None) -> None:
     zero, rows = torch.zeros(2, dtype=torch.int64), torch.arange(2)
@@ -472,7 +486,7 @@ def test_the_ranks_of_six_triples() -> None:
         (MODELS, {case[0] for case in SCORES}),
         (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
         (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
-        (NOISES, {case[0] for case in NOISE_VALUES} | {"nscaching"}),
+        (NOISES, {case[0] for case in NOISE_VALUES} | NOISES_ELSEWHERE),
         (MUTATIONS, {"mixup"}),
         (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),

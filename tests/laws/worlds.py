@@ -19,9 +19,26 @@ from falsum.mutations import Mutation
 from falsum.noise import NOISES, Candidates, Live, Noise
 from falsum.noise.counts import Rarer
 from falsum.noise.pools import Admitted, Ball, Difference, Everyone, Intersection, SameType, Seen, StatedFalse, Union
-from falsum.noise.proposals import Cached, Chain, Child, Counted, Even, Generator, Mixture, Outside, Walk
+from falsum.noise.proposals import (
+    Above,
+    Around,
+    Best,
+    Cached,
+    Chain,
+    Chains,
+    Child,
+    Closest,
+    Counted,
+    Diverse,
+    Even,
+    Generator,
+    Influence,
+    Mixture,
+    Outside,
+    Walk,
+)
 from falsum.noise.slots import OneSide
-from falsum.noise.suspects import TwoHop
+from falsum.noise.suspects import Confident, NearPositive, TwoHop
 from falsum.objectives import OBJECTIVES, Objective
 from falsum.rows.table import Table
 from falsum.scan import loss as scan_loss
@@ -83,6 +100,12 @@ COMPOSED: list[dict[str, Any]] = [
     {"num": 3, "proposal": Even(Union(StatedFalse(), Seen()))},
     {"num": 3, "proposal": Mixture(Cached(cache=4, buckets=3), Generator(dim=4, of=3, pool=Counted(0.5)))},
     {"num": 3, "proposal": Child(dim=4, of=3), "correction": "classic", "filtered": "target"},
+    {"num": 3, "proposal": Around(Constant(2.0)), "correction": "refined", "filtered": "target"},
+    {"num": 3, "proposal": Above(4, Even(Seen())), "suspects": NearPositive(reference=3)},
+    {"num": 3, "proposal": Closest(4, Best(2), memory=3), "filtered": True},
+    {"num": 3, "proposal": Diverse(5, Even(Seen())), "suspects": Confident(), "filtered": True},
+    {"num": 3, "proposal": Influence(4, width=3, batch=3, negatives=2), "replacement": False},
+    {"num": 7, "proposal": Chains(1.0, chains=3, steps=2), "count": Rarer(0.5), "filtered": True},
 ]
 
 NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
@@ -131,6 +154,17 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     "curriculum": [{"num": 3}, {"num": 3, "share": LiveGradient()}, {"num": 3, "share": Guarded(Constant(0.5))}],
     "stated-false": [{"num": 3}],
     "expected": [{"num": 3.0, "num_head": 2.0, "exponent": exponent} for exponent in (0.0, 1.0)],
+    "near-miss": [{"num": 2, "of": 4, "top": Constant(0.5)}],
+    "above-positive": [{"num": 3, "num_head": 2, "of": 4}],
+    "banded": [{"num": 2, "of": 4, "low": Constant(0.2), "high": Constant(0.9), "filtered": False}],
+    "positive-aware": [{"num": 2, "of": 4, "top": Constant(0.5)}],
+    "nearest-neighbour": [{"num": 2, "k": 3, "filtered": filtered} for filtered in (False, True)],
+    "eans": [{"num": 3, "sigma": Constant(1.0)}, {"num": 4, "sigma": Constant(3.0), "correction": "refined"}],
+    "sns": [{"num": 3, "num_head": 2, "of": 4, "memory": 2}],
+    "mcns": [{"num": 5, "num_head": 2, "chains": 3}],
+    "influence": [{"num": 3, "of": 5, "width": 4}],
+    "hasa": [{"num": 3, "of": 4, "top": Constant(0.5)}],
+    "hard-diverse": [{"num": 4, "of": 4}],
 }
 
 

@@ -13,6 +13,13 @@ def even_draws(shape: tuple[int, ...], num_entities: int, random: torch.Generato
     return torch.randint(num_entities, shape, generator=random, device=random.device)
 
 
+def by_steps(shape: tuple[int, ...], steps: Tensor, random: torch.Generator) -> Tensor:
+    """Places drawn with replacement. steps: (k,) float64, the running sum of their odds; for small k."""
+    uniform = torch.rand(shape, generator=random, device=random.device, dtype=steps.dtype)
+    # right=True: a place without odds is no step, and is never landed on.
+    return torch.searchsorted(steps, uniform * steps[-1], right=True).clamp_(max=len(steps) - 1)
+
+
 def alias_table(odds: Tensor) -> tuple[Tensor, Tensor]:
     """(keep (k,) float64, other (k,) int64): draws from odds (k,) at the cost of a look-up (Walker 1977).
 

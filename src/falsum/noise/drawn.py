@@ -282,14 +282,14 @@ class Draws(Sampler):
         log_num = torch.as_tensor(many, device=ids.device).double().log()
         often = self.proposer.log_q(request, ids) + log_num
         shift = -(often if self.settings.replacement else often.clamp(max=0))
-        # A candidate that cannot be drawn is not there to be counted.
+        # Where a draw cannot give it (a candidate drawn evenly in the end, a target outside the pool) nothing is corrected.
         shift = shift.masked_fill(shift == torch.inf, 0)
         if self.settings.correction == "refined":
             return shift, None
         singly = replace(request, filter=None).single(query.row) if self.sees == "query" else request
         own = self.proposer.log_q(singly, query.target[:, None] if self.sees == "query" else query.target[None])
-        of_row = log_num.expand(len(query), 1)[query.row, 0]
-        return shift, -(own.flatten() + of_row)
+        own_shift = -(own.flatten() + log_num.expand(len(query), 1)[query.row, 0])
+        return shift, own_shift.masked_fill(own_shift == torch.inf, 0)
 
 
 def _each(ids: Tensor, num_queries: int) -> Tensor:
