@@ -282,7 +282,7 @@ class Draws(Sampler):
         log_num = torch.as_tensor(many, device=ids.device).double().log()
         often = self.proposer.log_q(request, ids) + log_num
         shift = -(often if self.settings.replacement else often.clamp(max=0))
-        # Where a draw cannot give it (a candidate drawn evenly in the end, a target outside the pool) nothing is corrected.
+        # What a draw cannot give (drawn evenly in the end, or a target outside the pool) is not corrected.
         shift = shift.masked_fill(shift == torch.inf, 0)
         if self.settings.correction == "refined":
             return shift, None
