@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from falsum.curves import Constant, Ramp
-from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
+from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.noise import NOISES, Candidates, Composed, Live, Sampler, Size, Uniform
 from falsum.noise.base import bytes_of
 from falsum.noise.clusters import alike_in_order, k_means
 from falsum.noise.drawing import even_draws
+from falsum.noise.known import Barred, Look
 from falsum.noise.proposals import (
     Above,
     Around,
@@ -38,7 +39,7 @@ from falsum.noise.proposals.closest import Remembering
 from falsum.noise.proposals.influence import Influenced
 from falsum.noise.proposals.ranked import Offer, spread
 from falsum.noise.request import Request
-from falsum.noise.suspects import Confident, NearPositive
+from falsum.noise.suspects import Confident, NearPositive, Nobody
 from falsum.scan.loss import live as live_of
 from falsum.scan.scoring import Scoring
 from falsum.seeds import generator
@@ -75,7 +76,7 @@ HARD: list[tuple[str, dict[str, Any]]] = [
     ("sns", {"num": 6, "of": 40, "memory": 3}),
     ("mcns", {"num": 6, "alpha": 1.0, "chains": 6}),
     ("influence", {"num": 6, "of": 20, "temperature": Constant(0.5), "share": 0.5, "width": 8}),
-    ("hasa", {"num": 6, "of": 40, "top": Constant(0.1), "hard": Constant(0.6)}),
+    ("hasa", {"num": 6, "of": 40, "top": Constant(0.1), "hard": Constant(0.6), "suspects": Nobody()}),
     ("hard-diverse", {"num": 6, "of": 20}),
 ]
 COMPOSED: list[Proposal] = [Band(20, Best(2)), Above(8, Best(2)), Closest(8, Best(2)), Diverse(12, Best(2))]
@@ -120,7 +121,22 @@ def ask(
 
 
 def request(query: Query, num: int, seed: int = 0, view: Live = VIEW, barred: Any = None) -> Request:
-    return Request(query, len(query), num, query.target, generator(seed), view, barred)
+    found = None if barred is None else Given(barred)
+    return Request(query, len(query), num, query.target, generator(seed), view, found)
+
+
+class Given(Barred):
+    """Pairs by hand."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+
+    def of(self, query: Query) -> Pairs:
+        return self.pairs
+
+    def look(self, query: Query, num: int) -> Look:
+        keys = self.pairs.row * E + self.pairs.entity
+        return lambda rows, ids: torch.isin(rows * E + ids, keys)
 
 
 # Every hard noise
@@ -156,7 +172,7 @@ def test_hard_draws_are_hard_and_false(noise: tuple[str, dict[str, Any]], side: 
 @pytest.mark.parametrize("name", ["near-miss", "above-positive", "nearest-neighbour", "sns", "hard-diverse"])
 def test_ranked_draws_are_distinct_where_there_are_enough(name: str) -> None:
     made = sampler((name, dict(HARD)[name] | ({"exploit": Constant(0.0)} if name == "sns" else {})))
-    made.settings = replace(made.settings, filtered=False)
+    made.filter = None
     own = replace(made.settings, filtered=True).bind(GRAPH, CPU) if name != "nearest-neighbour" else made
     ids = own.draw(QUERY, 0, VIEW).ids
     repeats = sum(len(row) - len(set(row)) for row in ids.tolist())  # type: ignore[union-attr]

@@ -205,13 +205,11 @@ def test_draws_of_grouped_rows_belong_to_each_of_their_targets(name: str, shared
     drawn = worlds.draw(("uniform", {"num": 3, "shared": shared, "chunk": 2, "filtered": True}), GRAPH, query, 0)
     values = loss(parts, OBJECTIVES[name](), query, drawn, 0).detach()
     share = -(-len(query) // len(drawn.ids))
-    known = set(zip(*(part.tolist() for part in drawn.drop), strict=True))
     for value, row, target in zip(values, query.row.tolist(), query.target, strict=True):
         alone = replace(query.select(torch.tensor([row])), target=target[None], row=torch.tensor([0]))
         alone = replace(alone, weight=torch.ones(1))
-        own = sorted(e for i, e in known if i == row)
-        drop = Pairs(torch.zeros(len(own), dtype=torch.int64), torch.tensor(own, dtype=torch.int64))
-        single = loss(parts, OBJECTIVES[name](), alone, Candidates(drawn.ids[row // share][None], drop=drop), 0)
+        shift = None if drawn.shift is None else drawn.shift[row][None]
+        single = loss(parts, OBJECTIVES[name](), alone, Candidates(drawn.ids[row // share][None], shift=shift), 0)
         torch.testing.assert_close(value, single.detach()[0], rtol=1e-12, atol=1e-12)
 
 

@@ -115,7 +115,8 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
         for shared in ("query", "batch", "chunk")
         for filtered in (False, True)
         for replacement in (False, True)
-    ],
+    ]
+    + [{"num": 3, "shared": "chunk", "chunk": 5, "filtered": True, "correction": "refined", "suspects": TwoHop(0.5)}],
     "frequency": [
         {"num": 3, "num_head": 5, "exponent": exponent, "shared": shared, "chunk": 2, "filtered": filtered}
         for exponent in (0.0, 0.75)

@@ -156,7 +156,8 @@ class Draws(Sampler):
         ids, barred = self._ids(request)
         shift, own_shift = self._shifts(request, ids)
         if barred is not None:
-            shift = (barred.float() if shift is None else shift.expand(barred.shape)).masked_fill(barred, -torch.inf)
+            plain = barred.float() if shift is None else _each(shift, len(query)).expand(barred.shape)
+            shift = plain.masked_fill(barred, -torch.inf)
         weight, share = self._weight(request, ids), self._share(query)
         return Candidates(ids, weight, shift=shift, own_shift=own_shift, share=share)
 
@@ -250,7 +251,7 @@ class Draws(Sampler):
         if not settings.replacement and not self.dense:
             again = repeated(ids)
             if bool(again.any()):
-                parts.append((~again).float())
+                parts.append(_each((~again).float(), len(request.query)))
         if not isinstance(settings.count, Same):
             places = torch.arange(request.num, device=ids.device)
             parts.append((places < self._counts(request)[:, None]).float())

@@ -161,7 +161,9 @@ def _fold_drawn(scan: Scan, ids: Tensor, scores: Tensor) -> State:
     num = len(scan.asked.vector)
     weight = None if scan.weight is None else each(scan.weight.to(scores.dtype), num)
     if scan.shift is not None:
-        scores = scores + each(scan.shift.to(scores.dtype), num)
+        shift = each(scan.shift.to(scores.dtype), num)
+        # Masked after the sum: what is left out must have no gradient either, and 0 times infinity is none.
+        scores = (scores + shift).masked_fill(shift == -torch.inf, -torch.inf)
     if scan.drop is not None:
         scores = scores.masked_fill(_hits(scan.drop, each(ids, num), scan.asked.rows.num), -torch.inf)
     if weight is not None:
