@@ -28,7 +28,7 @@ LEDGER = Path("results/noise.csv")
 # Everyone is no draw; compositions have no settings of their own; the others are means of draws.
 LEFT_OUT = {"all", "expected", "composed", "frequency-weighted"}
 SHORT = ("uniform", "bernoulli", "in-batch", "pseudo-typed", "nscaching", "kbgan", "child", "curriculum")
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.01, 0.03, 0.1, 0.3)
 # The gamma of distance models in the logistic loss, as in the RotatE code for FB15k-237.
 OFFSET = 9.0
 

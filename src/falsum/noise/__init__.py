@@ -3,12 +3,13 @@
 from falsum.noise.all import All
 from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
 from falsum.noise.drawn import Composed, Drawn
-from falsum.noise.hard import (
+from falsum.noise.named.hard import (
     EANS,
     MCNS,
     SNS,
     AbovePositive,
     Banded,
+    BestOf,
     HardDiverse,
     HaSa,
     InfluenceBased,
@@ -16,21 +17,12 @@ from falsum.noise.hard import (
     NearMiss,
     PositiveAware,
 )
-from falsum.noise.named import (
-    Bernoulli,
-    BestOf,
-    CardinalityAware,
-    Degree,
-    Frequency,
-    InBatch,
-    NSCaching,
-    PseudoTyped,
-    Uniform,
-)
-from falsum.noise.named_learned import KBGAN, Child, Curriculum, StatedFalse
-from falsum.noise.structural import (
+from falsum.noise.named.learned import KBGAN, Child, Curriculum, NSCaching, StatedFalse
+from falsum.noise.named.odds import Bernoulli, CardinalityAware, Degree, Frequency, InBatch, Uniform
+from falsum.noise.named.structural import (
     Concepts,
     KHop,
+    PseudoTyped,
     RandomWalk,
     Relational,
     TypeConstrained,

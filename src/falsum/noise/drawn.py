@@ -30,6 +30,7 @@ from falsum.seeds import generator
 # Draws per query beyond any use; ids of so many candidates fill the memory before a score is made.
 MAX_NUM = 10_000_000
 Sharing = Literal["query", "batch", "chunk"]
+Filter = bool | Literal["target"]
 Correction = Literal["none", "classic", "refined"]
 
 
@@ -60,7 +61,7 @@ class Drawn(Noise):
     num_head: int | None = None
     shared: Sharing = "query"
     chunk: int = 64
-    filtered: bool | Literal["target"] = False
+    filtered: Filter = False
     replacement: bool = True
     correction: Correction = "none"
     slot: Slot = Both()  # noqa: RUF009 (frozen)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from falsum.curves import Constant, Curve
-from falsum.noise.drawn import Drawn
+from falsum.noise.drawn import Drawn, Filter
 from falsum.noise.proposals import (
     Above,
     Around,
     Band,
+    Best,
     Chains,
     Closest,
     Diverse,
@@ -23,7 +24,21 @@ from falsum.noise.proposals import (
 )
 from falsum.noise.suspects import Suspects, TwoHop
 
-Filter = bool | Literal["target"]
+
+@dataclass(frozen=True)
+class BestOf(Drawn):
+    """Of every `of` draws of `pool`, the one with the highest score now (Zhang et al. 2013): see `proposals.Best`.
+
+    A known answer is as hard as a candidate can be: filtered by default.
+    """
+
+    num: int = 64
+    filtered: Filter = True
+    of: int = 4
+    pool: Proposal = Even()  # noqa: RUF009 (frozen)
+
+    def proposes(self) -> Proposal:
+        return Best(self.of, self.pool)
 
 
 @dataclass(frozen=True)

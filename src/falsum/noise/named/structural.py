@@ -7,20 +7,32 @@ entities, which keeps the others from being forgotten.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from falsum.curves import Constant, Curve
-from falsum.noise.drawn import Drawn
-from falsum.noise.pools import Admitted, Ball, ByConcept, SameType
+from falsum.noise.drawn import Drawn, Filter
+from falsum.noise.pools import Admitted, Ball, ByConcept, SameType, Seen
 from falsum.noise.pools import Relational as Others
 from falsum.noise.proposals import Chain, Even, Mixture, Outside, Proposal, Walk
-
-Filter = bool | Literal["target"]
 
 
 def mixed(proposal: Proposal, uniform: Curve) -> Proposal:
     """The proposal, or a share of uniform draws beside it."""
     return proposal if uniform == Constant(0.0) else Mixture(proposal, Even(), uniform)
+
+
+@dataclass(frozen=True)
+class PseudoTyped(Drawn):
+    """Entities seen in the open slot of the relation (Socher et al. 2013), mixed with uniform ones.
+
+    Hard, and often true: on FB15k-237 an unfiltered draw is a known answer 8.5 % (tails) or 18 % (heads) of the time,
+    so known answers are left out. uniform: the share of draws from all entities.
+    """
+
+    filtered: Filter = True
+    uniform: Curve = Constant(0.5)  # noqa: RUF009 (frozen)
+
+    def proposes(self) -> Proposal:
+        return Mixture(Even(Seen()), Even(), self.uniform)
 
 
 @dataclass(frozen=True)

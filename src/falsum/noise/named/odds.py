@@ -1,4 +1,4 @@
-"""Named noises: each is a composition that has a name in the field."""
+"""Named noises whose odds do not depend on the question, and the sides that they ask more."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from falsum.curves import Constant, Curve
-from falsum.noise.drawn import Drawn, Sharing
-from falsum.noise.pools import Seen
-from falsum.noise.proposals import Best, Cached, Counted, Even, Mixture, Proposal, Targets
+from falsum.noise.drawn import Drawn, Filter, Sharing
+from falsum.noise.proposals import Counted, Even, Mixture, Proposal, Targets
 from falsum.noise.slots import Bernoulli as BernoulliSlot
 from falsum.noise.slots import OneSide, Slot
-
-Filter = bool | Literal["target"]
 
 
 @dataclass(frozen=True)
@@ -84,55 +81,3 @@ class InBatch(Drawn):
         if self.uniform == Constant(0.0):
             return Targets()
         return Mixture(Targets(), Even(), self.uniform)
-
-
-@dataclass(frozen=True)
-class PseudoTyped(Drawn):
-    """Entities seen in the open slot of the relation (Socher et al. 2013), mixed with uniform ones.
-
-    Hard, and often true: on FB15k-237 an unfiltered draw is a known answer 8.5 % (tails) or 18 % (heads) of the time,
-    so known answers are left out. uniform: the share of draws from all entities.
-    """
-
-    filtered: Filter = True
-    uniform: Curve = Constant(0.5)  # noqa: RUF009 (frozen)
-
-    def proposes(self) -> Proposal:
-        return Mixture(Even(Seen()), Even(), self.uniform)
-
-
-@dataclass(frozen=True)
-class BestOf(Drawn):
-    """Of every `of` draws of `pool`, the one with the highest score now (Zhang et al. 2013): see `proposals.Best`.
-
-    A known answer is as hard as a candidate can be: filtered by default.
-    """
-
-    num: int = 64
-    filtered: Filter = True
-    of: int = 4
-    pool: Proposal = Even()  # noqa: RUF009 (frozen)
-
-    def proposes(self) -> Proposal:
-        return Best(self.of, self.pool)
-
-
-@dataclass(frozen=True)
-class NSCaching(Drawn):
-    """`num` draws from a cache of hard candidates per question (Zhang et al. 2019): see `proposals.Cached`.
-
-    filtered: known training answers are neither drawn nor let into a cache; the paper keeps them. The paper also draws
-    one side by Bernoulli: slot.
-    """
-
-    num: int = 16
-    cache: int = 50
-    fresh: int = 50
-    every: int = 1
-    drawing: Curve = Constant(0.0)  # noqa: RUF009 (frozen)
-    refreshing: Curve = Constant(1.0)  # noqa: RUF009 (frozen)
-    buckets: int = 0
-
-    def proposes(self) -> Proposal:
-        scrub = self.filtered is True
-        return Cached(self.cache, self.fresh, self.every, scrub, self.drawing, self.refreshing, self.buckets)

@@ -6,11 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 from falsum.curves import Constant, Curve, RiseFall
-from falsum.noise.drawn import Drawn
-from falsum.noise.named import Filter
+from falsum.noise.drawn import Drawn, Filter
 from falsum.noise.pools import StatedFalse as Stated
-from falsum.noise.proposals import Best, Even, Generator, Mixture, Proposal
+from falsum.noise.proposals import Best, Cached, Even, Generator, Mixture, Proposal
 from falsum.noise.proposals import Child as ChildProposal
+
+
+@dataclass(frozen=True)
+class NSCaching(Drawn):
+    """`num` draws from a cache of hard candidates per question (Zhang et al. 2019): see `proposals.Cached`.
+
+    filtered: known training answers are neither drawn nor let into a cache; the paper keeps them. The paper also draws
+    one side by Bernoulli: slot.
+    """
+
+    num: int = 16
+    cache: int = 50
+    fresh: int = 50
+    every: int = 1
+    drawing: Curve = Constant(0.0)  # noqa: RUF009 (frozen)
+    refreshing: Curve = Constant(1.0)  # noqa: RUF009 (frozen)
+    buckets: int = 0
+
+    def proposes(self) -> Proposal:
+        scrub = self.filtered is True
+        return Cached(self.cache, self.fresh, self.every, scrub, self.drawing, self.refreshing, self.buckets)
 
 
 @dataclass(frozen=True)
