@@ -234,7 +234,7 @@ def test_shifts_are_the_logs_of_expected_counts(noise: Drawn) -> None:
     for side in BOTH_SIDES:
         g = GRAPHS[0]
         query = questions(g, side).select(torch.tensor([0, 3, 7]))
-        often = expected_counts(noise, g, query, 60 if noise.num > 10 else 3000)
+        often = expected_counts(noise, g, query, 60 if noise.num > 10 else 1000)
         drawn = noise.bind(g, worlds.CPU).draw(query, 0, worlds.live(g))
         assert drawn.shift is not None
         assert drawn.own_shift is None
@@ -242,7 +242,7 @@ def test_shifts_are_the_logs_of_expected_counts(noise: Drawn) -> None:
         counted = counting(drawn, ids) > 0
         found = often.gather(1, ids)
         torch.testing.assert_close(
-            (-drawn.shift.expand(3, -1)).double().exp()[counted], found[counted], rtol=0.08, atol=0.05
+            (-drawn.shift.expand(3, -1)).double().exp()[counted], found[counted], rtol=0.08, atol=0.06
         )
 
 
