@@ -737,6 +737,16 @@ def small_study(graph: Graph, folder: Path, *noises: str) -> Study:
     return study
 
 
+def test_what_a_filter_makes_again_is_told(tmp_path: Path) -> None:
+    """Even draws hit the known answers of a question as often as they are among the entities."""
+    found = list(small_study(ring(), tmp_path, "uniform:filtered=true,num=64", "uniform:num=64").measure())
+    query = ring().queries(ring().splits["train"], Side.TAIL, grouped=False)
+    share = len(ring().answers(["train"], Side.TAIL).of(query.anchor, query.relation).row) / len(query) / 30
+    assert found[0].truths.skipped == pytest.approx(share, abs=0.04)
+    assert found[2].truths.skipped == 0
+    assert found[2].truths.known == pytest.approx(share, abs=0.04)
+
+
 def test_no_sampler_meets_what_is_held_out(tmp_path: Path) -> None:
     """Whatever valid and test hold, samplers are bound to training triples, and draw and cost the same."""
     graph, other = ring(), ring()

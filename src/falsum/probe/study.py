@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from falsum.errors import UserError, in_range
 from falsum.graph.graph import BOTH_SIDES, Answers, Graph, Query, Side
 from falsum.noise.base import Live, Sampler
+from falsum.noise.drawn import Drawn
 from falsum.probe.cost import cost
 from falsum.probe.diversity import diversity, slot_counts
 from falsum.probe.draws import Draws, drawn, marginal, warmed
@@ -186,16 +187,31 @@ class Study:
             filtered = not bool((contains(asked.facts.known, draws.ids) & (draws.weight > 0)).any())
             field = asked.field(filtered=filtered)
             hard = hardness(asked.standings, field, draws.ids, draws.weight, own)
-            facts = self._truths(asked, draws, hard, drawn(hiding, asked.query, view, own, self.draws), own, filtered)
+            hidden, skipped = (
+                drawn(hiding, asked.query, view, own, self.draws),
+                self._skipped(noise, sampler, asked, draws, own),
+            )
+            facts = self._truths(asked, draws, hard, hidden, own, skipped, filtered=filtered)
             reached = marginal(sampler, asked.query, view, own, draws)
             spread = diversity(draws, *reached, asked.counts)
             pull = self._gradient(side, noise, sampler, own)
             mass = false_mass(asked.standings, draws, contains(asked.facts.held_out, draws.ids) & (draws.weight > 0))
             parts.append((side, asked, draws, hard, facts, spread, pull, mass, own))
         for side, asked, draws, hard, facts, spread, pull, mass, own in parts:  # learning changes what is drawn
-            spent = cost(noise.noise, sampler, asked.query, view, 1 - facts.skipped, own)
+            used = 1 - float(draws.dropped.double().mean())
+            spent = cost(noise.noise, sampler, asked.query, view, used, own)
             negatives = int((draws.weight > 0).sum())
             yield Finding(noise.label, side.value, negatives, hard, facts, spread, spent, pull, mass)
+
+    def _skipped(self, noise: Chosen, sampler: Sampler, asked: Questions, draws: Draws, seed: int) -> float:
+        """The share of draws that a filter leaves out, or lets be made again: known answers of draws without it."""
+        settings = noise.noise
+        if not isinstance(settings, Drawn) or settings.filtered is not True:
+            return float(draws.dropped.double().mean())
+        free = replace(settings, filtered=False).bind(training_part(self._asked), self._scoring.device)
+        free.load_state_dict(sampler.state_dict())
+        made = drawn(free, asked.query, self._view(self.warm), seed, self.draws)
+        return float(contains(asked.facts.known, made.ids).double().mean())
 
     def _gradient(self, side: Side, noise: Chosen, sampler: Sampler, seed: int) -> Gradient | None:
         if side not in self._gradients:
@@ -205,7 +221,15 @@ class Study:
         return gradient(whole, batch, sampler, self._view(self.warm), full, seed, redraws)
 
     def _truths(
-        self, asked: Questions, draws: Draws, hard: Hardness | None, hiding: Draws, seed: int, filtered: bool
+        self,
+        asked: Questions,
+        draws: Draws,
+        hard: Hardness | None,
+        hiding: Draws,
+        seed: int,
+        skipped: float,
+        *,
+        filtered: bool,
     ) -> Truths:
         num, weight, facts = self.graph.num_entities, draws.weight, asked.facts
         known, held, false = (contains(p, draws.ids) for p in (facts.known, facts.held_out, facts.stated_false))
@@ -217,7 +241,7 @@ class Study:
             against = enrichment(hits_of(weight, held), expected, counted, float(weight.square().sum()), seed)
         return Truths(
             filtered=filtered,
-            skipped=float(draws.dropped.double().mean()),
+            skipped=skipped,
             known=mean(known.double(), before),
             known_counted=mean(known.double(), weight),
             stated_false=mean(false.double(), weight),

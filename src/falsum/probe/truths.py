@@ -20,7 +20,7 @@ PLANTED = 0.1
 class Truths:
     """What a noise drew of what is true. Shares are of the draws that count, by their weights, unless said otherwise.
 
-    skipped: share of all draws that the sampler itself left out. known: share that are training answers of their
+    skipped: share of all draws that were left out, or made again. known: share that are training answers of their
     question before that, and known_counted after it. stated_false: share that the training split states to be false.
     false_negatives: share that are held out (validation or test, and not training). enrichment: how many times as often
     as uniform draws for the same questions, which leave training answers out if the noise does (filtered: it never
