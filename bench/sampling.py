@@ -24,7 +24,7 @@ import torch
 from machine import report
 
 import falsum
-from falsum.graph import BOTH_SIDES
+from falsum.graph.graph import BOTH_SIDES
 from falsum.noise import NOISES, Size
 from falsum.recipe.assemble import assemble
 from falsum.recipe.parts import build, options

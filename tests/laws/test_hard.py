@@ -134,7 +134,7 @@ class Given(Barred):
     def of(self, query: Query) -> Pairs:
         return self.pairs
 
-    def look(self, query: Query, num: int) -> Look:
+    def look(self, query: Query) -> Look:
         keys = self.pairs.row * E + self.pairs.entity
         return lambda rows, ids: torch.isin(rows * E + ids, keys)
 

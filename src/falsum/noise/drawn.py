@@ -198,7 +198,7 @@ class Draws(Sampler):
 
     def _past(self, request: Request, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Own draws with what is barred drawn again, the last time evenly, and what is barred still."""
-        look = request.look(ids.numel())
+        look = request.look()
         barred = past(self.proposer, self.sees, request, ids, look, REDRAWS - 1)
         where = barred.nonzero(as_tuple=True)
         if len(where[0]) == 0:
@@ -209,7 +209,7 @@ class Draws(Sampler):
 
     def _distinct(self, request: Request, ids: Tensor, *, again: bool) -> Tensor:
         """The draws with repeats, and (if again) what is barred, drawn again; what is left of them does not count."""
-        look = request.look(ids.numel())
+        look = request.look()
         rows = torch.arange(len(ids), device=ids.device)[:, None]
         for _ in range(DISTINCT_REDRAWS):
             bad = repeated(ids)
@@ -229,8 +229,8 @@ class Draws(Sampler):
         if most > support:
             raise ValueError(f"cannot draw {most} of {support} entities without replacement")
         if self.known and settings.shared == "query":
-            starts = [self.known.on(slot).start for slot in Side]
-            most += max((int(start.diff().max()) for start in starts if len(start) > 1), default=0)
+            answers = [self.known.counts(slot) for slot in Side]
+            most += max((int(each.max()) for each in answers if len(each)), default=0)
         even = all(bool((each == each[0]).all()) for each in odds.values())
         if even and most <= SPARSE * support:
             return False
@@ -264,9 +264,8 @@ class Draws(Sampler):
         """(b,): how many draws count."""
         query = request.query
         assert self.known is not None
-        start = self.known.on(query.slot).start
         row = self.known.row(query)
-        counts = self.settings.count.of(request.num, start[row + 1] - start[row])
+        counts = self.settings.count.of(request.num, self.known.counts(query.slot)[row])
         return torch.full_like(row, request.num) if counts is None else counts
 
     def _share(self, query: Query) -> Tensor | None:

@@ -17,9 +17,6 @@ BITS = 16
 SPREAD = -7046029254386353131
 
 
-# A batch's pairs are marked in a map of a byte per query and entity where that is at most so many bytes per look.
-BYTES_PER_LOOK = 64
-
 # (rows, ids), broadcast together: whether ids are barred for the queries of these rows.
 Look = Callable[[Tensor, Tensor], Tensor]
 
@@ -28,8 +25,8 @@ class Barred(ABC):
     """Pairs (query, entity) that must not count."""
 
     @abstractmethod
-    def look(self, query: Query, num: int) -> Look:
-        """How to look up pairs of these queries, when about `num` are asked for."""
+    def look(self, query: Query) -> Look:
+        """How to look up pairs of these queries."""
 
     @abstractmethod
     def of(self, query: Query) -> Pairs:
@@ -38,14 +35,14 @@ class Barred(ABC):
     def holds(self, query: Query, ids: Tensor) -> Tensor:
         """(b, n) bool: whether ids (b, n) or (1, n) are barred for their query."""
         rows = torch.arange(len(query), device=ids.device)[:, None]
-        return self.look(query, len(query) * ids.shape[1])(rows, ids)
+        return self.look(query)(rows, ids)
 
 
 class KnownAnswers(Barred, nn.Module):
-    """Training answers of both sides. Buffers by slot: sorted sets, and a sieve of bits.
+    """Training answers of both sides. Buffers by slot: questions and pairs, ascending, and a sieve of bits.
 
-    On a small graph the answers of a batch are marked in a map. On a large one a bit for each hashed pair says "surely
-    not" for nearly all draws, and only the others are bisected for. Either is many times as fast as bisecting for all.
+    A bit for each hashed pair says "surely not" for nearly all draws, and only the others are looked for among the
+    pairs: many times as fast as looking for all.
     """
 
     def __init__(self, graph: Graph, device: torch.device) -> None:
@@ -54,49 +51,44 @@ class KnownAnswers(Barred, nn.Module):
         for slot in Side:
             answers = graph.answers(["train"], slot)
             row = torch.repeat_interleave(answers.start.diff())
-            sieve = sieve_of(row * graph.num_entities + answers.entity)
-            parts = {"key": answers.key, "start": answers.start, "entity": answers.entity, "sieve": sieve}
+            pair = row * graph.num_entities + answers.entity
+            parts = {"key": answers.key, "start": answers.start, "pair": pair, "sieve": sieve_of(pair)}
             for name, tensor in parts.items():
                 self.register_buffer(f"{slot.value}_{name}", tensor.to(device), persistent=False)
 
-    def on(self, slot: Side) -> Answers:
-        """The answers of questions with this open slot."""
-        key, start, entity = (self.get_buffer(f"{slot.value}_{name}") for name in ("key", "start", "entity"))
-        return Answers(key, start, entity, self.num_relations)
-
     def of(self, query: Query) -> Pairs:
-        return self.on(query.slot).of(query.anchor, query.relation)
+        key, start = self._part(query, "key"), self._part(query, "start")
+        pairs = Answers(key, start, self._part(query, "pair"), self.num_relations).of(query.anchor, query.relation)
+        return Pairs(pairs.row, pairs.entity % self.num_entities)
+
+    def counts(self, slot: Side) -> Tensor:
+        """(q,): how many answers each question of the training split with this open slot has."""
+        return self.get_buffer(f"{slot.value}_start").diff()
 
     def row(self, query: Query) -> Tensor:
         """(b,): which of the questions of the training split each query is."""
-        return torch.searchsorted(self.on(query.slot).key, query.anchor * self.num_relations + query.relation)
+        return torch.searchsorted(self._part(query, "key"), query.anchor * self.num_relations + query.relation)
 
-    def look(self, query: Query, num: int) -> Look:
-        if len(query) * self.num_entities <= BYTES_PER_LOOK * num:
-            return self._map(query)
-        return self._sieve(query)
-
-    def _map(self, query: Query) -> Look:
-        marked = torch.zeros(len(query), self.num_entities, dtype=torch.bool, device=query.anchor.device)
-        marked[tuple(self.of(query))] = True
-        return lambda rows, ids: marked[rows, ids]
-
-    def _sieve(self, query: Query) -> Look:
-        answers, sieve = self.on(query.slot), self.get_buffer(f"{query.slot.value}_sieve")
-        key = query.anchor * self.num_relations + query.relation
-        if len(answers.key) == 0:
-            return lambda rows, ids: torch.zeros(torch.broadcast_shapes(rows.shape, ids.shape), dtype=torch.bool)
-        at = self.row(query).clamp_(max=len(answers.key) - 1)
-        low = answers.start[at]
-        high = torch.where(answers.key[at] == key, answers.start[at + 1], low)
+    def look(self, query: Query) -> Look:
+        key, pair, sieve = (self._part(query, name) for name in ("key", "pair", "sieve"))
+        asked = query.anchor * self.num_relations + query.relation
+        if len(key) == 0:
+            return lambda rows, ids: torch.zeros_like(rows + ids, dtype=torch.bool)
+        at = self.row(query).clamp_(max=len(key) - 1)
+        at = torch.where(key[at] == asked, at, len(key))  # a question without answers has a number past all pairs
 
         def look(rows: Tensor, ids: Tensor) -> Tensor:
-            hit = passes(sieve, at[rows] * self.num_entities + ids)
+            wanted = at[rows] * self.num_entities + ids
+            hit = passes(sieve, wanted)
             which = hit.nonzero(as_tuple=True)
-            own, entity = rows.expand(hit.shape)[which], ids.expand(hit.shape)[which]
-            return hit.index_put_(which, bisected(answers.entity, low[own], high[own], entity))
+            found = wanted[which]
+            place = torch.searchsorted(pair, found).clamp_(max=len(pair) - 1)
+            return hit.index_put_(which, pair[place] == found)
 
         return look
+
+    def _part(self, query: Query, name: str) -> Tensor:
+        return self.get_buffer(f"{query.slot.value}_{name}")
 
     @staticmethod
     def bytes(size: Size) -> int:
@@ -110,7 +102,7 @@ class OwnTarget(Barred):
     def __init__(self, num_entities: int) -> None:
         self.num_entities = num_entities
 
-    def look(self, query: Query, num: int) -> Look:
+    def look(self, query: Query) -> Look:
         if query.single:
             return lambda rows, ids: ids == query.target[rows]
         keys = query.row * self.num_entities + query.target

@@ -37,11 +37,11 @@ class Request:
         """(query row, entity) pairs that will not be counted, sorted. Costs a pass over all of them."""
         return None if self.filter is None else self.filter.of(self.query)
 
-    def look(self, num: int) -> Look:
-        """How to look up whether (rows, ids) will not be counted, when about `num` are asked for."""
+    def look(self) -> Look:
+        """How to look up whether (rows, ids) will not be counted."""
         if self.filter is None:
             return lambda rows, ids: torch.zeros_like(rows + ids, dtype=torch.bool)
-        return self.filter.look(self.query, num)
+        return self.filter.look(self.query)
 
     def bars(self, ids: Tensor) -> Tensor:
         """(b, n) bool: whether ids (b, n) or (1, n) will not be counted."""

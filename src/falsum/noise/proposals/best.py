@@ -51,7 +51,7 @@ class BestDraws(Proposer):
         wide = replace(request, num=request.num * self.of)
         ids = self.pool.draw(wide)
         # Drawn again before the choice: a known answer in a group would leave it the best of fewer.
-        barred = past(self.pool, self.sees, wide, ids, request.look(ids.numel()), turns=3)
+        barred = past(self.pool, self.sees, wide, ids, request.look(), turns=3)
         scores = request.live.score(request.query, ids).masked_fill(barred, -torch.inf)
         best = scores.unflatten(1, (-1, self.of)).argmax(-1, keepdim=True)
         return ids.unflatten(1, (-1, self.of)).gather(-1, best).squeeze(-1)

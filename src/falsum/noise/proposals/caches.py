@@ -102,7 +102,7 @@ class Caches(Proposer):
         self.known = known
         self.buckets = Buckets(settings.buckets, graph, device) if settings.buckets else None
         for slot in Side:
-            rows = len(known.on(slot).key) if known and not settings.buckets else settings.buckets
+            rows = len(known.counts(slot)) if known and not settings.buckets else settings.buckets
             random = generator(derive(0, "cache", slot.value), device)
             cache = even_draws((rows, settings.cache), graph.num_entities, random)
             self.register_buffer(slot.value, cache.to(torch.int32))

@@ -69,7 +69,7 @@ class Walkers(Proposer):
         near = torch.cat([tail, head])[end.argsort(stable=True)]
         self.register_buffer("near", near.to(device), persistent=False)
         for slot in Side:
-            shape = (len(self.known.on(slot).key), settings.chains)
+            shape = (len(self.known.counts(slot)), settings.chains)
             random = generator(derive(0, "chains", slot.value), device)
             self.register_buffer(slot.value, even_draws(shape, graph.num_entities, random).to(torch.int32))
 
