@@ -36,8 +36,8 @@ def settings(graph: str, model: str, noise: dict[str, Any], arguments: argparse.
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
-    wanted: list[tuple[str, int, dict[str, Any]]] = [("all", 0, {"name": "all"})]
-    for num in NUMS:
+    wanted: list[tuple[str, int, dict[str, Any]]] = [] if arguments.sampled else [("all", 0, {"name": "all"})]
+    for num in arguments.nums:
         for correction in ("refined", "none"):
             noise = {"name": "uniform", "num": num, "shared": "batch", "correction": correction}
             wanted.append((correction, num, noise))
@@ -50,12 +50,16 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
 def table() -> None:
     """Validation MRR at equal epochs and at equal seconds, and the number of draws for 95 and 99 % of 1-vs-all."""
     found = rows(LEDGER)
-    for graph, model in dict.fromkeys((row["graph"], row["model"]) for row in found):
-        own = [row for row in found if (row["graph"], row["model"]) == (graph, model)]
+    for graph, model, epochs in dict.fromkeys((row["graph"], row["model"], row["epochs"]) for row in found):
+        own = [row for row in found if (row["graph"], row["model"], row["epochs"]) == (graph, model, epochs)]
         whole = next((row for row in own if row["correction"] == "all"), None)
         full = float(whole["valid_mrr"]) if whole else float("nan")
         seconds = float(whole["step_seconds"]) / 2 if whole else 0.0
-        print(f"\n**{graph}, {model}**: 1-vs-all {full:.4f}\n")
+        print(
+            f"\n**{graph}, {model}, {epochs} epochs**: 1-vs-all {full:.4f}\n"
+            if whole
+            else f"\n**{graph}, {model}, {epochs} epochs**\n"
+        )
         print("| draws | E/n times | once | seconds an epoch | in half the time of 1-vs-all: E/n times | once |")
         print("|---:|---:|---:|---:|---:|---:|")
         drawn = {(row["correction"], int(row["num"])): row for row in own}
@@ -64,13 +68,13 @@ def table() -> None:
             if not any(pair):
                 continue
             mrr = [f"{float(row['valid_mrr']):.4f}" if row else "not run" for row in pair]
-            soon = [f"{at_seconds(row, seconds):.4f}" if row else "not run" for row in pair]
+            soon = [f"{at_seconds(row, seconds):.4f}" if row and whole else "not run" for row in pair]
             pace = next(float(row["step_seconds"]) / int(row["epochs"]) for row in pair if row)
             print(f"| {num} | {mrr[0]} | {mrr[1]} | {pace:.1f} | {soon[0]} | {soon[1]} |")
         if whole:
             pace = float(whole["step_seconds"]) / int(whole["epochs"])
             print(f"| all | {full:.4f} | | {pace:.1f} | {at_seconds(whole, seconds):.4f} | |")
-        for correction, words in (("refined", "counting E/n times"), ("none", "counting once")):
+        for correction, words in (("refined", "counting E/n times"), ("none", "counting once")) if whole else ():
             least = [least_for(drawn, correction, share * full) for share in (0.95, 0.99)]
             print(f"\nFewest draws tried, {words}: {least[0]} for 95 %, {least[1]} for 99 % of 1-vs-all.")
 
@@ -88,6 +92,8 @@ def main() -> None:
     run.add_argument("--model", default="complex")
     run.add_argument("--dim", type=int, default=128)
     run.add_argument("--epochs", type=int, default=6)
+    run.add_argument("--nums", nargs="+", type=int, default=NUMS)
+    run.add_argument("--sampled", action="store_true", help="leave 1-vs-all out")
     run.add_argument("--runs", type=Path, default=Path("runs/negatives"))
     commands.add_parser("table")
     arguments = parser.parse_args()
