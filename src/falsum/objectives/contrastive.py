@@ -19,8 +19,8 @@ from falsum.objectives.summaries import TiltedExponentials
 class HardContrastive(Objective):
     """log(1 + N g e^(-z+)), z = s / temperature, N candidates, g = max((M - tau_plus e^(z+)) / (1 - tau_plus), floor).
 
-    M is the mean of e^(z_i) in proportion to e^(beta z_i). beta = 0: debiased (DCL; Chuang et al. 2020, Eq. 8);
-    beta > 0: also hard (HCL; Robinson et al. 2021, Eq. 4). beta = tau_plus = 0 is the softmax cross-entropy.
+    M is the mean of e^(z_i) in proportion to e^(beta z_i). beta = 0: debiased (DCL; Chuang et al. 2020);
+    beta > 0: also hard (HCL; Robinson et al. 2021). beta = tau_plus = 0 is the softmax cross-entropy.
 
     tau_plus: the share of candidates that are expected to be true, which would score like the target. detach: whether
     the weights of the mean are held constant, as importance weights are; HCL's public code lets the gradient through,

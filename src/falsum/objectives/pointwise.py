@@ -16,7 +16,7 @@ from falsum.objectives.summaries import FocalSum, SoftplusSum, UnsureSum, focal,
 
 @dataclass(frozen=True)
 class GeneralisedBCE(Objective):
-    """-log sigma(z+)^beta + sum_i sp(z_i), beta = 1 - t (1 - a) (gBCE; Petrov & Macdonald 2023, gSASRec, Eqs. 8-10).
+    """-log sigma(z+)^beta + sum_i sp(z_i), beta = 1 - t (1 - a) (gBCE; Petrov & Macdonald 2023, gSASRec).
 
     a is the sampling rate K / (E - 1) and t the `calibration`; written out, beta = a (t (1 - 1/a) + 1/a). With t = 0 it
     is negative sampling, whose sigma(z) is too high for draws of a few entities; with t = 1 sigma(z) is a probability.
@@ -138,7 +138,7 @@ class FalseNegativeAware(Objective):
 
 @dataclass(frozen=True)
 class PositiveUnlabelled(Objective):
-    """prior sp(-z+) + max(0, mean_i sp(z_i) - prior sp(z+)) (nnPU with the logistic loss; Kiryo et al. 2017, Eq. 6).
+    """prior sp(-z+) + max(0, mean_i sp(z_i) - prior sp(z+)) (nnPU with the logistic loss; Kiryo et al. 2017).
 
     Candidates are not false but unlabelled: a share `prior` of them is true, and what these are expected to cost is
     taken back. Where that would be more than all of it, the candidates count nothing.

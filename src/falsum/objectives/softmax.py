@@ -83,7 +83,7 @@ class InfoNCE(Objective):
     """-log softmax(s / T)_y over the candidates and the target y, T small (van den Oord et al. 2018, Eq. 4).
 
     temperature: T, or where it starts. temperature_lr: above 0, log T is learned by an Adam of this learning rate, as
-    SimKGC does (Wang et al. 2022, Eq. 5); 0: T is fixed. margin: taken from the target's score before the division
+    SimKGC does (Wang et al. 2022); 0: T is fixed. margin: taken from the target's score before the division
     (SimKGC: 0.02), and not from it as a rival of the other answers to its question.
     """
 

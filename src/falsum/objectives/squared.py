@@ -16,7 +16,7 @@ from falsum.objectives.summaries import SquareSum
 @dataclass(frozen=True)
 class Squared(Objective):
     """Per question: positive sum over its targets of (s+ - true_score)^2 + negative sum_i (s_i - false_score)^2
-    (NS-KGE; Li et al. 2021, Eq. 4).
+    (NS-KGE; Li et al. 2021).
 
     The targets of a question share its second part equally. With noise "all", filtered, and inner products this is the
     non-sampling loss, and costs width^2 a question instead of a score per entity. true_score, false_score: what is

@@ -14,7 +14,7 @@ def sampled_optimum(positives: Tensor, negatives: Tensor) -> Tensor:
 
 
 def mean_squared_error(p: Tensor, q: Tensor, negatives: float, samples: float) -> Tensor:
-    """E (score - optimum)^2 of every answer, asymptotically: (1 / T) (1 / p - 1 + 1 / (k q) - 1 / k) (Theorem 2).
+    """E (score - optimum)^2 of every answer, asymptotically: (1 / T) (1 / p - 1 + 1 / (k q) - 1 / k).
 
     p, q: shares of an answer among positives and negatives. samples: T positives. negatives: k for each of them. It is
     the sum of the variances of ln(share) in both samples. An answer is learned well where it is frequent in either, so

@@ -68,4 +68,4 @@ class Around(Worked):
             ball = distinct_keys(torch.cat([ball, edge]))
         if not self.settings.near:
             ball = without(ball, first)
-        return ball if True else ball[ball % self.num_entities != key[ball // self.num_entities]]
+        return ball if self.settings.anchor else ball[ball % self.num_entities != key[ball // self.num_entities]]
