@@ -94,7 +94,7 @@ COMPOSED: list[dict[str, Any]] = [
     {"num": 4, "proposal": Even(Intersection(Seen(), Seen())), "replacement": False},
     {"num": 5, "proposal": Even(Difference(Everyone(), Seen())), "slot": OneSide(many="neither")},
     {"num": 4, "proposal": Outside(Ball(1)), "correction": "refined", "suspects": TwoHop(0.3)},
-    {"num": 3, "proposal": Walk(1), "correction": "refined", "filtered": True},
+    {"num": 3, "proposal": Walk(1), "correction": "classic", "filtered": True},
     {"num": 3, "proposal": Chain(2), "suspects": TwoHop(1.0), "replacement": False},
     {"num": 3, "proposal": Counted(1.0, pool=Intersection(Admitted(), SameType())), "filtered": True},
     {"num": 3, "proposal": Even(Union(StatedFalse(), Seen()))},
@@ -142,7 +142,7 @@ NOISE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     "concepts": [{"num": 3, "threshold": threshold} for threshold in (1.0, 1.5, 9.0)],
     "k-hop": [{"num": 3, "hops": 1}, {"num": 3, "near": False, "correction": "refined"}],
     "random-walk": [
-        {"num": 3, "hops": 1, "correction": "refined"},
+        {"num": 3, "hops": 1, "correction": "classic"},
         {"num": 3, "num_head": 5, "restart": False},
         {"num": 4, "uniform": Constant(0.4)},
     ],
