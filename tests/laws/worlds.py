@@ -191,6 +191,13 @@ def meetings() -> list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, An
     return [(noise, listed[turn % len(listed)]) for turn, noise in turns for listed in by_name.values()]
 
 
+def some_meetings() -> list[tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]]:
+    """A third of the meetings, each noise with others than the noise before it."""
+    every = meetings()
+    own = len(every) // len(noises())
+    return [meeting for i, meeting in enumerate(every) if (i + i // own) % 3 == 0]
+
+
 def label(value: object) -> str:
     """A readable pytest id for (name, settings)."""
     if isinstance(value, tuple):
