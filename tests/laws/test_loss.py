@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,14 +81,16 @@ def compare_with_oracle(model: str, objective: tuple[str, dict], noise: tuple[st
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
 @pytest.mark.parametrize("model", MODELS)
 def test_loss_is_the_oracles_for_every_model(model: str, objective: tuple[str, dict]) -> None:
-    for turn, noise in itertools.product(range(4), SHAPES):
-        compare_with_oracle(model, objective, noise, turn)
+    first = worlds.objectives().index(objective) + list(MODELS).index(model)
+    for turn, noise in enumerate(SHAPES):  # graphs and sides in turn
+        compare_with_oracle(model, objective, noise, first + turn)
 
 
-@pytest.mark.parametrize(("noise", "objective"), worlds.meetings(), ids=worlds.label)
-def test_loss_is_the_oracles_for_every_noise(noise: tuple[str, dict], objective: tuple[str, dict]) -> None:
-    turn = worlds.noises().index(noise) + worlds.objectives().index(objective)
-    compare_with_oracle(("complex", "transe")[turn // 4 % 2], objective, noise, turn)
+@pytest.mark.parametrize("noise", worlds.noises(), ids=worlds.label)
+def test_loss_is_the_oracles_for_every_noise(noise: tuple[str, dict]) -> None:
+    for objective in (objective for own, objective in worlds.meetings() if own == noise):
+        turn = worlds.noises().index(noise) + worlds.objectives().index(objective)
+        compare_with_oracle(("complex", "transe")[turn // 4 % 2], objective, noise, turn)
 
 
 def test_the_oracle_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
