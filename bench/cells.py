@@ -73,9 +73,15 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
         "step_seconds": round(lines[-1]["step_seconds"], 2),
         "curve": json.dumps(curve),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *without(sys.argv, "--runs")]),
         **{key: machine()[key] for key in MACHINE},
     }
+
+
+def without(words: list[str], option: str) -> list[str]:
+    """A command without an option and its value: where runs lie on this machine is nobody's business."""
+    at = words.index(option) if option in words else len(words)
+    return words[:at] + words[at + 2 :]
 
 
 def append(ledger: Path, row: Mapping[str, Any]) -> None:
