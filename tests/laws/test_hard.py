@@ -388,24 +388,23 @@ def test_the_order_is_made_again_when_it_is_old() -> None:
 
 
 def test_the_closest_are_drawn_and_the_good_are_remembered() -> None:
-    made = Closest(0, exploit=Constant(0.0), memory=2).bind(GRAPH, CPU)
+    made = Closest(0, exploit=Constant(0.0), memory=2, scrub=True).bind(GRAPH, CPU)
     assert isinstance(made, Remembering)
     drawn, rows, known = ask(made), PARTS.entities.values, answers(GRAPH, QUERY)
     scores = VIEW.score(QUERY, EVERYONE[None])
     for i, target in enumerate(QUERY.target.tolist()):
         others = set(range(E)) - known[i] - {target}
         assert set(drawn[i].tolist()) == set(sorted(others, key=lambda e: float((rows[e] - rows[target]).norm()))[:4])
-    barred = GRAPH.answers(["train"], Side.TAIL).of(QUERY.anchor, QUERY.relation)
     spoilt = drawn.clone()
     spoilt[:, 0] = QUERY.target
-    made.learn(QUERY, Candidates(spoilt, drop=barred), VIEW, 0)
+    made.learn(QUERY, Candidates(spoilt), VIEW, 0)
     first = {t: i for i, t in reversed(list(enumerate(QUERY.target.tolist())))}
     for target in range(E):
         expected = [-1, -1]
         if target in first:  # of the first two draws, the target itself is none
             expected = [int(spoilt[first[target], 1]), -1]
         assert made.good[target].tolist() == expected
-    made.learn(QUERY, Candidates(drawn, drop=barred), VIEW, 0)
+    made.learn(QUERY, Candidates(drawn), VIEW, 0)
     for target, i in first.items():
         seen = {int(spoilt[i, 1]), *drawn[i, :2].tolist()}
         best = sorted(seen, key=lambda e: -float(scores[i, e]))[:2]
@@ -413,6 +412,18 @@ def test_the_closest_are_drawn_and_the_good_are_remembered() -> None:
     from_memory = ask(replace_exploit(made, 1.0), bars=False)
     held = made.good[QUERY.target].long()
     assert (from_memory[:, :, None] == held[:, None, :]).any(-1).all()
+
+
+def test_a_filtered_memory_holds_no_known_answer() -> None:
+    """Whatever a step hands back, known answers too, which score highest of all."""
+    known = answers(GRAPH, QUERY)
+    first = {t: i for i, t in reversed(list(enumerate(QUERY.target.tolist())))}
+    spoilt = torch.tensor([sorted(own)[:2] + [e for e in range(E) if e not in own][:4] for own in known])
+    for filtered in (True, False):
+        made = worlds.make_noise(("sns", {"num": 6, "of": 40, "memory": 6, "filtered": filtered})).bind(GRAPH, CPU)
+        made.learn(QUERY, Candidates(spoilt), VIEW, 0)
+        held = [set(made.proposer.good[t].tolist()) & known[i] for t, i in first.items()]  # type: ignore[union-attr]
+        assert any(held) == (not filtered)
 
 
 def test_the_target_is_neither_close_to_itself_nor_remembered() -> None:

@@ -159,7 +159,7 @@ class SNS(Drawn):
     memory: int = 8
 
     def proposes(self) -> Proposal:
-        return Closest(self.of, exploit=self.exploit, memory=self.memory)
+        return Closest(self.of, exploit=self.exploit, memory=self.memory, scrub=self.filtered is True)
 
 
 @dataclass(frozen=True)

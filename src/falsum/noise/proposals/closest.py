@@ -11,7 +11,8 @@ from falsum.curves import Constant, Curve
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
-from falsum.noise.drawing import contains, repeated
+from falsum.noise.drawing import repeated
+from falsum.noise.known import KnownAnswers
 from falsum.noise.proposals.base import Proposer
 from falsum.noise.proposals.caches import first_of_each
 from falsum.noise.proposals.neighbours import Metric, nearness
@@ -26,7 +27,7 @@ class Closest(Ranked):
 
     The memory of an entity holds what was drawn in its place and scored highest after the step: `memory` entities,
     chosen among those it holds and as many of the last draw. exploit: the share of draws that are taken from it, once
-    it holds something. Known answers of the question are not remembered where the noise leaves them out.
+    it holds something. scrub: known training answers of the question are not remembered.
 
     After SNS (Islam, Aridhi & Smail-Tabbone 2021), read from its abstract: exploration by closeness and exploitation
     of good negatives are the paper's, the form of the memory is a reconstruction. State: (entities x memory) int32.
@@ -35,6 +36,7 @@ class Closest(Ranked):
     exploit: Curve = Constant(0.5)  # noqa: RUF009 (frozen)
     memory: int = 8
     metric: Metric = "euclid"
+    scrub: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +48,8 @@ class Closest(Ranked):
         return Remembering(self, graph, device)
 
     def state_bytes(self, size: Size) -> int:
-        return super().state_bytes(size) + 4 * size.entities * self.memory
+        known = KnownAnswers.bytes(size) if self.scrub else 0
+        return super().state_bytes(size) + 4 * size.entities * self.memory + known
 
 
 class Remembering(Chooser):
@@ -55,6 +58,7 @@ class Remembering(Chooser):
     def __init__(self, settings: Closest, graph: Graph, device: torch.device) -> None:
         super().__init__(settings, graph, device)
         self.settings = settings
+        self.known = KnownAnswers(graph, device) if settings.scrub else None
         self.good: Tensor
         shape = (graph.num_entities, settings.memory)
         self.register_buffer("good", torch.full(shape, -1, dtype=torch.int32, device=device))
@@ -77,8 +81,8 @@ class Remembering(Chooser):
         target, asked = target[rows], query.select(rows)
         ids = torch.cat([self.good[target].long(), drawn.ids[rows, : self.settings.memory]], 1)
         bad = (ids < 0) | repeated(ids) | (ids == target[:, None])
-        if drawn.drop is not None:
-            bad |= contains(drawn.drop.select(rows), ids, self.num_entities)
+        if self.known is not None:
+            bad |= self.known.holds(asked, ids)
         scores = live.score(asked, ids.clamp(min=0)).masked_fill(bad, -torch.inf)
         best = scores.topk(self.settings.memory, dim=1)
         kept = ids.gather(1, best.indices).masked_fill(best.values == -torch.inf, -1)
