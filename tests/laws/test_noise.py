@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import BOTH_SIDES, Graph, Pairs, Query, Side
 from falsum.models import MODELS
 from falsum.noise import NOISES, BestOf, Candidates, Expected, Frequency, Live, NSCaching, Sampler, Uniform
+from falsum.noise.counts import Rarer
 from falsum.noise.drawing import distinct
 from falsum.scan.loss import live
 from laws import worlds
@@ -316,6 +318,19 @@ def test_caches_grow_hard_and_each_question_has_its_own() -> None:
         other = query_of(g, BOTH_SIDES[side is BOTH_SIDES[0]])
         untouched = NSCaching(num=8, cache=8, fresh=8).bind(g, worlds.CPU)
         assert torch.equal(caches.draw(other, 0, view).ids, untouched.draw(other, 0, view).ids)
+
+
+def test_a_question_that_training_never_asks_has_no_known_answer_and_still_gets_draws() -> None:
+    """A part of the triples is hidden from a sampler that is asked about them: the last question is past all keys."""
+    g = worlds.graph(7, 2, sizes=(30, 0, 0))
+    whole = query_of(g, Side.TAIL)
+    key = whole.anchor * g.num_relations + whole.relation
+    rest = replace(g, splits={"train": g.splits["train"][key < key.max()]})
+    query = whole.select((key == key.max()).nonzero().flatten())
+    for noise in (Uniform(num=20, filtered=True), NSCaching(num=20, filtered=True), Uniform(num=20, count=Rarer())):
+        drawn = noise.bind(rest, worlds.CPU).draw(query, 0, worlds.live(g))
+        assert drawn.ids.shape == (len(query), 20)
+        assert drawn.shift is None
 
 
 def test_a_question_that_stands_twice_is_refreshed_once() -> None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from falsum.curves import Curve, Steered
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Live, Size
-from falsum.noise.drawing import contains
 from falsum.noise.known import KnownAnswers
 from falsum.noise.request import Request
 from falsum.seeds import generator
@@ -57,9 +56,8 @@ class Dial(nn.Module):
     def _known(self, probe: Query, ids: Tensor) -> tuple[float, float]:
         """How many draws are known answers, and how many even draws would be on average."""
         assert self.known is not None
-        answers = self.known.of(probe)
-        hits = contains(answers, ids, self.num_entities).sum()
-        return float(hits), len(answers.row) * ids.shape[1] / self.num_entities
+        known = len(self.known.of(probe).row)
+        return float(self.known.holds(probe, ids).sum()), known * ids.shape[1] / self.num_entities
 
     @staticmethod
     def _alive(scores: Tensor, curve: Steered) -> tuple[float, float]:

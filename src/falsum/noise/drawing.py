@@ -76,22 +76,6 @@ def repeated(ids: Tensor) -> Tensor:
     return torch.zeros_like(again).scatter(1, order, again)
 
 
-def contains(pairs: Pairs, ids: Tensor, num_entities: int) -> Tensor:
-    """(b, n) bool: whether (i, ids[i, j]) is one of the pairs. pairs sorted by row, then entity."""
-    rows = torch.arange(len(ids), device=ids.device)[:, None]
-    return has_pairs(pairs, rows, ids, num_entities)
-
-
-def has_pairs(pairs: Pairs, rows: Tensor, ids: Tensor, num_entities: int) -> Tensor:
-    """Whether (row, entity) is one of the pairs, sorted as above; rows and ids broadcast."""
-    wanted = rows * num_entities + ids
-    if len(pairs.row) == 0:
-        return torch.zeros_like(wanted, dtype=torch.bool)
-    keys = pairs.row * num_entities + pairs.entity
-    at = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    return keys[at] == wanted
-
-
 def row_totals(values: Tensor, row: Tensor, num_rows: int) -> Tensor:
     """(num_rows,): the sum of the values of each row."""
     return values.new_zeros(num_rows).index_add(0, row, values)

@@ -66,15 +66,16 @@ class KnownAnswers(Barred, nn.Module):
         return self.get_buffer(f"{slot.value}_start").diff()
 
     def row(self, query: Query) -> Tensor:
-        """(b,): which of the questions of the training split each query is."""
-        return torch.searchsorted(self._part(query, "key"), query.anchor * self.num_relations + query.relation)
+        """(b,): which of the questions of the training split each query is; some other one's, where it is none."""
+        key = self._part(query, "key")
+        return torch.searchsorted(key, query.anchor * self.num_relations + query.relation).clamp_(max=len(key) - 1)
 
     def look(self, query: Query) -> Look:
         key, pair, sieve = (self._part(query, name) for name in ("key", "pair", "sieve"))
         asked = query.anchor * self.num_relations + query.relation
         if len(key) == 0:
             return lambda rows, ids: torch.zeros_like(rows + ids, dtype=torch.bool)
-        at = self.row(query).clamp_(max=len(key) - 1)
+        at = self.row(query)
         at = torch.where(key[at] == asked, at, len(key))  # a question without answers has a number past all pairs
 
         def look(rows: Tensor, ids: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from falsum.errors import in_range
 from falsum.graph.graph import Graph, Pairs, Query
 from falsum.noise.base import Candidates, Live, Size
 from falsum.noise.dials import Dial
-from falsum.noise.drawing import contains, even_draws, has_pairs
+from falsum.noise.drawing import even_draws
+from falsum.noise.known import OwnTarget
 from falsum.noise.proposals.base import Proposal, Proposer
 from falsum.noise.proposals.small import BLOCK, SmallModel, check
 from falsum.noise.request import Request
@@ -145,9 +146,7 @@ class ChildDraws(Proposer):
     def _answers(self, query: Query, fresh: Tensor) -> Tensor:
         """The mean over targets of -log of their share against even draws, each of which stands for E / fresh."""
         vectors = self.small.vectors(query)
-        key = (query.row * self.num_entities + query.target).sort().values
-        answers = Pairs(torch.div(key, self.num_entities, rounding_mode="floor"), key % self.num_entities)
-        hits = contains(answers, fresh.expand(len(query), -1), self.num_entities)
+        hits = OwnTarget(self.num_entities).holds(query, fresh)
         rivals = self.small.scores(vectors, fresh).masked_fill(hits, -torch.inf).logsumexp(1)
         rivals = rivals + math.log(self.num_entities / fresh.shape[1])
         own = self.small.scores(vectors[query.row], query.target[:, None]).flatten()
@@ -162,15 +161,16 @@ class ChildDraws(Proposer):
     def _even(self, request: Request) -> Tensor:
         """Even draws that look past what is barred."""
         ids = even_draws(request.shape, self.num_entities, request.random)
-        if request.barred is None:
+        if request.filter is None:
             return ids
-        row, place = request.bars(ids).nonzero(as_tuple=True)
+        look = request.look()
+        row, place = look(torch.arange(len(ids), device=ids.device)[:, None], ids).nonzero(as_tuple=True)
         for _ in range(LOOKS):
             if len(row) == 0:
                 break
             again = even_draws(row.shape, self.num_entities, request.random)
             ids[row, place] = again
-            hit = has_pairs(request.barred, row, again, self.num_entities)
+            hit = look(row, again)
             row, place = row[hit], place[hit]
         return ids
 

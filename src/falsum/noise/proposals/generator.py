@@ -12,7 +12,7 @@ from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query
 from falsum.noise.base import Candidates, Live, Size
 from falsum.noise.dials import Dial
-from falsum.noise.drawing import by_odds, contains
+from falsum.noise.drawing import by_odds
 from falsum.noise.known import KnownAnswers
 from falsum.noise.proposals.base import Proposal, Proposer
 from falsum.noise.proposals.odds import Even
@@ -120,7 +120,7 @@ class Generated(Proposer):
         score = live.score(query, chosen).flatten().double()
         reward = score
         if self.known is not None:
-            reward = reward - settings.avoid * contains(self.known.of(query), chosen, self.num_entities).flatten()
+            reward = reward - settings.avoid * self.known.holds(query, chosen).flatten()
         if settings.above:
             row = query.row
             alone = torch.arange(len(row), device=row.device)
