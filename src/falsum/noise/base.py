@@ -140,3 +140,10 @@ def slot_counts(graph: Graph, slot: Side) -> Tensor:
     """(E,) float64: how often each entity fills `slot` in the training triples."""
     column = 2 if slot is Side.TAIL else 0
     return torch.bincount(graph.splits["train"][:, column], minlength=graph.num_entities).double()
+
+
+def each(shared: Tensor, num_queries: int) -> Tensor:
+    """(b, n): the row of every query in a (c, n) that serves ceil(b / c) queries a row."""
+    if len(shared) == 1:
+        return shared.expand(num_queries, -1)  # no copy
+    return shared.repeat_interleave(-(-num_queries // len(shared)), 0)[:num_queries]

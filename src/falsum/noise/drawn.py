@@ -15,7 +15,7 @@ from torch import Tensor
 from falsum.curves import Constant
 from falsum.errors import in_range
 from falsum.graph.graph import Graph, Query, Side
-from falsum.noise.base import Candidates, Live, Noise, Sampler, Size
+from falsum.noise.base import Candidates, Live, Noise, Sampler, Size, each
 from falsum.noise.counts import Count, Same
 from falsum.noise.dials import Dial
 from falsum.noise.drawing import distinct, even_draws, repeated
@@ -157,7 +157,7 @@ class Draws(Sampler):
         ids, barred = self._ids(request)
         shift, own_shift = self._shifts(request, ids)
         if barred is not None:
-            plain = barred.float() if shift is None else _each(shift, len(query)).expand(barred.shape)
+            plain = barred.float() if shift is None else each(shift, len(query)).expand(barred.shape)
             shift = plain.masked_fill(barred, -torch.inf)
         weight, share = self._weight(request, ids), self._share(query)
         return Candidates(ids, weight, shift=shift, own_shift=own_shift, share=share)
@@ -193,7 +193,7 @@ class Draws(Sampler):
                 return self._past(request, ids)
         if request.filter is None:
             return ids, None
-        barred = request.bars(_each(ids, len(request.query)))
+        barred = request.bars(each(ids, len(request.query)))
         return ids, barred if bool(barred.any()) else None
 
     def _past(self, request: Request, ids: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -234,8 +234,8 @@ class Draws(Sampler):
         even = all(bool((each == each[0]).all()) for each in odds.values())
         if even and most <= SPARSE * support:
             return False
-        for slot, each in odds.items():
-            self.register_buffer(f"dense_{slot.value}", each, persistent=False)
+        for slot, part in odds.items():
+            self.register_buffer(f"dense_{slot.value}", part, persistent=False)
         return True
 
     def _odds_of(self, slot: Side) -> Tensor:
@@ -252,7 +252,7 @@ class Draws(Sampler):
         if not settings.replacement and not self.dense:
             again = repeated(ids)
             if bool(again.any()):
-                parts.append(_each((~again).float(), len(request.query)))
+                parts.append(each((~again).float(), len(request.query)))
         if not isinstance(settings.count, Same):
             places = torch.arange(request.num, device=ids.device)
             parts.append((places < self._counts(request)[:, None]).float())
@@ -291,11 +291,6 @@ class Draws(Sampler):
         own = self.proposer.log_q(singly, query.target[:, None] if self.sees == "query" else query.target[None])
         own_shift = -(own.flatten() + log_num.expand(len(query), 1)[query.row, 0])
         return shift, own_shift.masked_fill(own_shift == torch.inf, 0)
-
-
-def _each(ids: Tensor, num_queries: int) -> Tensor:
-    """(b, n), or (1, n) where all share: the draws of every query."""
-    return ids if len(ids) == 1 else ids.repeat_interleave(-(-num_queries // len(ids)), 0)[:num_queries]
 
 
 def _nothing(*_: object) -> Tensor:

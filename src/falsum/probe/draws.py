@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from falsum.graph.graph import Pairs, Query
-from falsum.noise.base import Candidates, Live, Sampler
+from falsum.noise.base import Candidates, Live, Sampler, each
 from falsum.probe.truths import contains
-from falsum.scan.paths import each
 from falsum.seeds import derive, generator
 from falsum.training.optimizers import Adam, Updater
 

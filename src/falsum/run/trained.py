@@ -15,13 +15,13 @@ from torch import Tensor
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
 from falsum.noise import Live
+from falsum.noise.base import each
 from falsum.recipe.assemble import scoring_of
 from falsum.recipe.settings import Recipe, read_file
 from falsum.run import folder as files
 from falsum.run import weights
 from falsum.run.pretraining import shared
 from falsum.scan.loss import live
-from falsum.scan.paths import each
 
 
 def opener(graph: Graph) -> Callable[[str], Live]:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from falsum.graph.graph import Pairs, Query
 from falsum.mutations.base import Mutation
-from falsum.noise.base import Candidates, Live
+from falsum.noise.base import Candidates, Live, each
 from falsum.objectives.base import Objective, Rivals
-from falsum.scan.paths import Scan, drawn_scores, each, state_of
+from falsum.scan.paths import Scan, drawn_scores, state_of
 from falsum.scan.scoring import Asked, Scorer, Scoring, evaluating, pair_scores, scores_of
 
 

@@ -19,6 +19,7 @@ from falsum.graph.graph import Pairs
 from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.dropout import dropout
 from falsum.mutations.base import Mutation
+from falsum.noise.base import each
 from falsum.objectives.summaries import LogSumExp, Scores, SquareSum, State, Summary, tempered
 from falsum.rows.table import Table
 from falsum.scan.dot_softmax import dot_softmax
@@ -245,11 +246,6 @@ GENERIC = (
 
 
 # Pairs
-
-
-def each(shared: Tensor, num_queries: int) -> Tensor:
-    """(b, n): the row of every query in a (c, n) that serves ceil(b / c) queries a row."""
-    return shared.repeat_interleave(-(-num_queries // len(shared)), 0)[:num_queries]
 
 
 def within(pairs: Pairs, start: int, stop: int) -> Pairs:
