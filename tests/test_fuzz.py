@@ -16,10 +16,10 @@ FUZZ = Path(__file__).parent.parent / "bench" / "fuzz.py"
 
 def test_hostile_input_ends_in_an_answer_or_a_message(tmp_path: Path) -> None:
     """In a process of its own: this one has threads, which a fork would lose."""
-    command = [sys.executable, FUZZ, "--count", "30", "--alone", "15", "--seed", "0", "--out", tmp_path]
+    command = [sys.executable, FUZZ, "--count", "60", "--alone", "30", "--seed", "0", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\nSee one whole: bench/fuzz.py --seed 0 --replay NUMBER"
-    assert done.stdout.rstrip().splitlines()[-1].startswith("30 tries")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("60 tries")
 
 
 def exited(code: int) -> int:

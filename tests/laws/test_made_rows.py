@@ -69,7 +69,7 @@ def results(
 
 
 @pytest.mark.parametrize("mutation", [None, Mixup()], ids=["plain", "mixup"])
-@pytest.mark.parametrize("objective", worlds.objectives()[::2], ids=worlds.label)
+@pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
 def test_rows_of_each_question_train_as_those_of_a_table(
     objective: tuple[str, dict], mutation: Mutation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
