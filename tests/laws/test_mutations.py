@@ -18,6 +18,7 @@ from falsum.noise import Candidates
 from falsum.objectives import NegativeSampling
 from falsum.scan.loss import loss
 from falsum.scan.scoring import Scoring
+from falsum.seeds import derive
 from laws import worlds
 
 GRAPHS = [worlds.graph(), worlds.graph().with_inverses()]
@@ -47,7 +48,7 @@ def mixed_loss(
 ) -> Tensor:
     """The loss of every target from rows that were mixed one by one."""
     truth = worlds.Oracle(name, parts)
-    seed = parts.ask(query, drawn, 4).seed
+    seed = derive(parts.ask(query, drawn, 4).seed, "mutation")
     values = []
     for target, row in zip(query.target.tolist(), query.row.tolist(), strict=True):
         own = query.select(torch.tensor([row]))
@@ -57,7 +58,7 @@ def mixed_loss(
         scores = []
         for entity, *_ in rivals:
             ids = torch.tensor([[entity]])
-            rows, take = (x[0, 0] for x in mutation.mix(ids, parts.entities.values[ids], seed))
+            rows, take = (x[0, 0] for x in mutation.mix(ids, parts.entities.values[ids], seed)[:2])
             candidate = (take * parts.entities.values[target] + (1 - take) * rows).tolist()
             anchor, relation = truth.entities[int(own.anchor[0])], truth.relations[int(own.relation[0])]
             ends = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)

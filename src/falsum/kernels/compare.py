@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from falsum.kernels.mixing import Mixing
+
 Score = Callable[[Tensor, Tensor], Tensor]
 Gradient = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -22,7 +24,7 @@ class Compare:
     out, (grad, score, query, rows) -> the shape of query or rows; None: autograd derives them. translates: the score
     depends on differences, so the gradient by a query is minus the sum of those by its rows. own_score, own_by_rows:
     (query (b, 1, v), table (E, w), ids (b, n)) and (grad, score, query, table, ids): the same on table[ids], which
-    they never build; None where there are none.
+    they never build; None where there are none. mixing: the same on rows mixed with targets; None where there is none.
 
     Two compares are the same only if they are the same object: fast paths are looked up by it.
     """
@@ -36,6 +38,7 @@ class Compare:
     translates: bool = False
     own_score: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     own_by_rows: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor] | None = None
+    mixing: Mixing | None = None
 
     def __call__(self, query: Tensor, rows: Tensor) -> Tensor:
         """(..., m, n) scores, differentiable by both."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from falsum.kernels.compare import Compare, Gradient, Score
 from falsum.kernels.compiled import fused
+from falsum.kernels.mixing import mixing
 
 # Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
 TINY = 1e-30
@@ -79,6 +80,7 @@ def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient) ->
         translates=True,
         own_score=fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, _, ids: q.numel() * ids.shape[-1]),
         own_by_rows=fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
+        mixing=mixing(score, by_query, by_rows),
     )
 
 

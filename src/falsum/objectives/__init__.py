@@ -5,11 +5,12 @@ from falsum.objectives.contrastive import HardContrastive
 from falsum.objectives.logistic import BinaryCrossEntropy, NegativeSampling, SelfAdversarial
 from falsum.objectives.margin import DoubleMargin, MarginRanking, SoftMargin
 from falsum.objectives.pointwise import FalseNegativeAware, Focal, GeneralisedBCE, PositiveUnlabelled, TunableMass
-from falsum.objectives.softmax import InfoNCE, SoftmaxCrossEntropy
+from falsum.objectives.softmax import InfoNCE, SoftmaxCrossEntropy, UnboundedLabelSmoothing
 from falsum.objectives.squared import Squared
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "softmax": SoftmaxCrossEntropy,
+    "unbounded-label-smoothing": UnboundedLabelSmoothing,
     "infonce": InfoNCE,
     "hard-contrastive": HardContrastive,
     "negative-sampling": NegativeSampling,

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, its label smoothing, and InfoNCE."""
+"""Softmax cross-entropy, its label smoothing in two forms, and InfoNCE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from falsum.errors import in_range
-from falsum.objectives.base import Learned, Objective, Rivals, others_logsumexp, row_logsumexp, row_sum
+from falsum.objectives.base import Learned, Objective, Rivals, mean, others_logsumexp, row_logsumexp, row_sum
 from falsum.objectives.summaries import LogSumExp
 
 
@@ -25,6 +25,16 @@ def normaliser(positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
     if rivals.everyone:
         return torch.logaddexp(rest, row_logsumexp(positive, row, len(rest)))[row]
     return torch.logaddexp(rest[row], positive)
+
+
+def rest_sums(positive: Tensor, row: Tensor, rivals: Rivals) -> tuple[Tensor, Tensor]:
+    """(t,) sum and count of the scores of each target's rivals, where the state is (log-sum-exp, sum, count)."""
+    total, count = (part[row] for part in rivals.state[1:])
+    if rivals.everyone:  # the other targets of a query are rivals too
+        num = len(rivals.state[0])
+        total = total + row_sum(positive, row, num)[row] - positive
+        count = count + torch.bincount(row, minlength=num)[row] - 1
+    return total, count
 
 
 @dataclass(frozen=True)
@@ -68,14 +78,39 @@ class SoftmaxCrossEntropy(Objective):
         partition = normaliser(positive, row, rivals)
         if not self.label_smoothing:
             return partition - positive
-        total, count = (part[row] for part in rivals.state[1:])
-        if rivals.everyone:
-            total = total + row_sum(positive, row, len(rivals.state[0]))[row] - positive
-            count = count + torch.bincount(row, minlength=len(rivals.state[0]))[row] - 1
+        total, count = rest_sums(positive, row, rivals)
         if self.spread == "all":
             total, count = total + positive, count + 1
         smooth = torch.where(count > 0, total / torch.where(count > 0, count, 1), positive)
         return partition - (1 - self.label_smoothing) * positive - self.label_smoothing * smooth
+
+
+@dataclass(frozen=True)
+class UnboundedLabelSmoothing(Objective):
+    """1/n [-log p_y - label sum_i log p_i], p the softmax over the target y and its n rivals i (Takamoto et al. 2025,
+    Eq. 21; the division by n is the released code's alone).
+
+    label: what every rival counts, in [0, 1]; labels are not normalised. With S = 1 + label n it is S / n times label
+    smoothing of (n + 1) label / S, spread over all. Its optimum has every s_y - s_i = ln(1 / label): a cap on margins,
+    beyond which the target is pulled back. Of itself it teaches little at label 1 and much too slowly at label 0
+    (1 / n): it is meant beside a loss of unmutated candidates, as a further term.
+    """
+
+    label: float = 0.25
+
+    grouping: ClassVar = "free"
+
+    def __post_init__(self) -> None:
+        in_range("[0, 1]", label=self.label)
+
+    @property
+    def summary(self) -> LogSumExp:
+        return LogSumExp(sums=True)
+
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        total, count = rest_sums(positive, row, rivals)
+        partition = normaliser(positive, row, rivals)
+        return mean((1 + self.label * count) * partition - positive - self.label * total, count)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -18,15 +18,16 @@ from torch.utils.checkpoint import checkpoint
 from falsum.graph.graph import Pairs
 from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.dropout import dropout
-from falsum.mutations.base import Mutation
+from falsum.mutations.base import Mix, Mutation
 from falsum.noise.base import each
 from falsum.objectives.summaries import LogSumExp, Scores, SquareSum, State, Summary, tempered
 from falsum.rows.table import Table
 from falsum.scan.dot_softmax import dot_softmax
 from falsum.scan.gathered import gathered_scores
-from falsum.scan.mutated import mutated_scores
+from falsum.scan.mutated import distinct, mixed_scores
 from falsum.scan.picked import pays, picked_scores
 from falsum.scan.scoring import Asked, at_a_time, block_size, scores_of
+from falsum.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,7 @@ def _block_state(scan: Scan, ids: Tensor, rows: Tensor, drop: Pairs | None) -> S
     if scan.mutation is None:
         scores = scores_of(asked.compare, asked.vector, rows, asked.dtype)
     else:
-        own = rows if rows.dim() == 3 else rows[None]
-        mix = scan.mutation.mix(ids.expand(own.shape[:-1]), own, asked.seed)
-        scores = mutated_scores(asked.compare, asked.vector, asked.target, mix, asked.dtype)
+        scores = _mixed(scan, ids.expand(rows.shape[:-1]), rows)
     if drop is not None:
         scores = scores.index_put(tuple(drop), scores.new_tensor(-torch.inf))
     return scan.summary.fold(scores, scan.positive)
@@ -190,26 +189,38 @@ def _made(asked: Asked, ids: Tensor) -> Tensor:
 
 
 def _mutated_state(scan: Scan) -> State:
-    """Some queries at a time, their candidates' rows gathered, mixed and compared again in the backward pass."""
+    """Each distinct entity of a draw is mixed once. Made rows: some queries at a time, made again in the backward."""
+    asked, num = scan.asked, len(scan.asked.vector)
     assert isinstance(scan.ids, Tensor)
-    parts, num = [], len(scan.asked.vector)
-    table = isinstance(scan.asked.rows, Table)
-    ids = scan.ids if table and len(scan.ids) == 1 else each(scan.ids, num)
-    shared = len(ids) == 1 and scan.asked.compare.linear  # then no query needs rows of its own
-    size = num if shared else at_a_time(ids.shape[1] * scan.asked.rows.width)
-    for rows in torch.arange(num, device=ids.device).split(max(1, size)):
-        own = ids if len(ids) == 1 else ids[rows]
-        parts.append(checkpoint(_mutated_turn, scan, rows, own, use_reentrant=False, preserve_rng_state=False))
+    if isinstance(asked.rows, Table):
+        entities, index = (scan.ids[0], None) if len(scan.ids) == 1 else distinct(scan.ids, asked.rows.num)
+        rows = dropout(asked.rows.of(entities), entities, asked.rate, asked.seed)
+        return _fold_drawn(scan, scan.ids, _mixed(scan, entities, rows, index))
+    ids = each(scan.ids, num)
+    turns = torch.arange(num, device=ids.device).split(at_a_time(ids.shape[1] * asked.rows.width))
+    parts = [checkpoint(_mutated_turn, scan, rows, ids[rows], use_reentrant=False) for rows in turns]
     return _fold_drawn(scan, scan.ids, torch.cat(parts))
 
 
 def _mutated_turn(scan: Scan, queries: Tensor, ids: Tensor) -> Tensor:
     asked = scan.asked
-    assert scan.mutation is not None
     rows = dropout(asked.rows.select(queries).of(ids), ids, asked.rate, asked.seed)
-    mix = scan.mutation.mix(ids, rows, asked.seed)
     vector, target = asked.vector.index_select(0, queries), asked.target.index_select(0, queries)
-    return mutated_scores(asked.compare, vector, target, mix, asked.dtype)
+    own = replace(scan, asked=replace(asked, vector=vector, target=target), positive=scan.positive[queries])
+    return _mixed(own, ids, rows)
+
+
+def _mixed(scan: Scan, ids: Tensor, rows: Tensor, index: Tensor | None = None) -> Tensor:
+    """(b, n) scores of mixed candidates: ids (n,) with rows (n, w), index (c, n) into them or None; or (b, n, w)."""
+    asked, mutation = scan.asked, scan.mutation
+    assert mutation is not None
+    mix = mutation.mix(ids, rows, derive(asked.seed, "mutation"))
+    scores = mixed_scores(asked.compare, asked.vector, asked.target, mix, asked.dtype, index)
+    if not mutation.selective:
+        return scores
+    unmixed = Mix(rows, rows.new_zeros(*rows.shape[:-1], 1))
+    plain = mixed_scores(asked.compare, asked.vector, asked.target, unmixed, asked.dtype, index)
+    return torch.where(mutation.chosen(plain.detach(), scan.positive.detach()), scores, plain)
 
 
 def drawn_scores(asked: Asked, ids: range | Tensor) -> Tensor:

@@ -6,6 +6,7 @@ with the whole table and a pick from it is several times as fast, and dropout ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,6 +25,21 @@ BLOCK_BYTES = 1 << 26
 def pays(num_entities: int, own: int, dtype: torch.dtype) -> bool:
     """Whether to score all entities rather than gather `own` rows for each query."""
     return num_entities <= PRODUCTS_PER_ROW.get(dtype, 0) * own
+
+
+def picks(pairs: Sequence[tuple[Tensor, Tensor]], index: Tensor, dtype: torch.dtype) -> Tensor:
+    """(b, n): the sum over pairs of query (b, w) times rows[index], rows (u, w), index (b, n).
+
+    Products are made in dtype, the scores have the dtype of the queries.
+    """
+    (first, rows), *rest = pairs
+    parts = []
+    for turn in _rows(len(index), len(rows)):
+        products = first[turn].to(dtype) @ rows.to(dtype).T
+        for query, more in rest:
+            products = products.addmm(query[turn].to(dtype), more.to(dtype).T)
+        parts.append(products.gather(1, index[turn]))
+    return torch.cat(parts).to(first.dtype)
 
 
 class _Picked(torch.autograd.Function):
@@ -56,8 +72,14 @@ class _Picked(torch.autograd.Function):
 
 
 def _turns(query: Tensor, ids: Tensor, num_entities: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    turns = _rows(len(query), num_entities)
+    return tuple(query[turn] for turn in turns), tuple(ids[turn] for turn in turns)
+
+
+def _rows(num: int, num_entities: int) -> list[slice]:
+    """Queries whose products with all entities fit."""
     size = max(1, BLOCK_BYTES // (num_entities * 4))
-    return query.split(size), ids.split(size)
+    return [slice(start, start + size) for start in range(0, num, size)]
 
 
 def picked_scores(query: Tensor, table: Table, ids: Tensor, rate: float, seed: int, dtype: torch.dtype) -> Tensor:
