@@ -303,6 +303,34 @@ def self_adversarial(
     return [softplus(-positive - offset) + negative]
 
 
+def unbounded_label_smoothing(positives: Row, negatives: Row, weights: Row, *, label: float = 0.25) -> list[float]:
+    values = []
+    for i, positive in enumerate(positives):
+        rivals = rivals_of(i, positives, negatives, weights)
+        peak = max([positive, *(s for s, _ in rivals)])
+        normaliser = peak + math.log(math.exp(positive - peak) + sum(w * math.exp(s - peak) for s, w in rivals))
+        own = normaliser - positive + label * sum(w * (normaliser - s) for s, w in rivals)
+        number = sum(w for _, w in rivals)
+        values.append(own / number if number else 0.0)
+    return values
+
+
+def soft_negatives(
+    positives: Row,
+    negatives: Row,
+    weights: Row,
+    *,
+    label: float = 0.25,
+    inverse_temperature: float = 0.0,
+    offset: float = 0.0,
+    held: Row | None = None,
+) -> list[float]:
+    (positive,) = positives
+    shares = adversarial_weights(held or negatives, weights, inverse_temperature)
+    values = [softplus(s + offset) - label * (s + offset) for s in negatives]
+    return [softplus(-positive - offset) + sum(w * v for w, v in zip(shares, values, strict=True))]
+
+
 def bce(
     positives: Row, negatives: Row, weights: Row, *, label_smoothing: float = 0.0, offset: float = 0.0
 ) -> list[float]:
@@ -364,6 +392,8 @@ def squared(
 
 LOSSES = {
     "softmax": softmax,
+    "unbounded-label-smoothing": unbounded_label_smoothing,
+    "soft-negatives": soft_negatives,
     "infonce": infonce,
     "negative-sampling": negative_sampling,
     "self-adversarial": self_adversarial,

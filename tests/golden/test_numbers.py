@@ -17,14 +17,17 @@ from falsum.evaluation.ranks import rank
 from falsum.graph.graph import Graph, Pairs, Query, Side
 from falsum.graph.weighting import ERDNS, WEIGHTINGS, Subsampling
 from falsum.graph.weighting.counts import EQUAL
+from falsum.kernels.compare import DOT
 from falsum.models import MODELS, Relations
 from falsum.mutations import MUTATIONS
 from falsum.noise import NOISES, Live
 from falsum.objectives import OBJECTIVES, Rivals
 from falsum.objectives.penalties import PENALTIES, Factors
+from falsum.objectives.summaries import Scores
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
-from falsum.scan.scoring import Scoring
+from falsum.scan.paths import Scan, state_of
+from falsum.scan.scoring import Asked, Scoring
 from falsum.training.optimizers import OPTIMIZERS, Updater
 from falsum.training.schedules import SCHEDULES
 
@@ -95,6 +98,12 @@ OBJECTIVE_VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("softmax", {"label_smoothing": 0.3, "spread": "all"}, 1.304203228860),
     # Scores doubled: e^s are 4 and 9, 1, 1/4, ln(14.25 / 4)
     ("softmax", {"temperature": 0.5}, 1.270462545595),
+    # n = 3 and S = 1.75: (1.75 ln 6.5 - ln 2 - 0.25 ln(3 * 1 * 0.5)) / 3
+    ("unbounded-label-smoothing", {"label": 0.25}, 0.827046783997),
+    # ln 1.5 + (ln 4 + ln 2 + ln 1.5 - 0.25 ln 1.5) / 3
+    ("soft-negatives", {"label": 0.25}, 1.199978565695),
+    # Shares 3, 1, 0.5 of 4.5: ln 1.5 + (3 ln 4 + ln 2 + 0.5 ln 1.5 - 0.25 (3 ln 3 - 0.5 ln 2)) / 4.5
+    ("soft-negatives", {"label": 0.25, "inverse_temperature": 1.0}, 1.364897774562),
     # The same, and with e^(s / T) of 16 and 81, 1, 1/16: ln(98.0625 / 16)
     ("infonce", {"temperature": 0.5}, 1.270462545595),
     ("infonce", {"temperature": 0.25, "temperature_lr": 0.1}, 1.813016308253),
@@ -480,6 +489,43 @@ def test_the_ranks_of_six_triples() -> None:
     assert metrics(raw.frame)["mrr"] == pytest.approx((1 / 3 + 1 / 2 + 1 + 1) / 4, rel=1e-12)
 
 
+# What the score of a candidate (0, 1) may be under the query (1, 2): 2 by itself, 1 if it were the target (3, -1), 4 if
+# it were the next candidate (4, 0). Intervals where chance decides.
+MUTATION_VALUES: list[tuple[str, dict[str, Any], tuple[tuple[float, float], ...]]] = [
+    ("emu", {"take_positive": 0.0}, ((2, 2),)),
+    ("emu", {"take_positive": 1.0}, ((1, 1),)),
+    # One entry of two is the target's: (3, 1) or (0, -1)
+    ("emu", {"take_positive": 0.5, "exact": True}, ((5, 5), (-2, -2))),
+    # Both or neither
+    ("emu", {"take_positive": 0.5, "tied": True}, ((2, 2), (1, 1))),
+    # Mean 0.5 * 1 + 0.5 * 2, and half the variance 0.25 (1 * 3^2 + 4 * 2^2)
+    ("emu-annealed", {"take_positive": 0.5}, ((4.625, 4.625),)),
+    # The mean, and four deviations of 2.5
+    ("emu-normal", {"take_positive": 0.5}, ((-8.5, 11.5),)),
+    ("mixup", {}, ((1, 2),)),
+    ("cutmix", {"take_positive": 0.5}, ((5, 5), (-2, -2))),
+    ("mixkg", {}, ((2, 4),)),
+    # Four times 0.1 sqrt(1/2) (1 + 2)
+    ("gaussian", {"scale": 0.1}, ((1.15, 2.85),)),
+    # 2 lies above the target's 1; by 1, which is not more than is asked for
+    ("demix", {}, ((1, 1.9999),)),
+    ("demix", {"margin": -1.0}, ((2, 2),)),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "possible"), MUTATION_VALUES)
+def test_mutations(name: str, settings: dict[str, Any], possible: tuple[tuple[float, float], ...]) -> None:
+    entities = Table(3, 2)
+    with torch.no_grad():
+        entities.values.copy_(torch.tensor([[3.0, -1.0], [0.0, 1.0], [4.0, 0.0]]))
+    vector, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]])
+    nothing = Factors(target, target, target, torch.zeros(1), torch.zeros(1), torch.abs, lambda: target)
+    asked = Asked(vector, target, entities, DOT, torch.float32, 0.0, 5, lambda: nothing)
+    scan = Scan(asked, Scores(), torch.ones(1), torch.tensor([[1, 2]]), None, None, MUTATIONS[name](**settings))
+    value = state_of(scan)[0][0, 0].item()
+    assert any(low - 1e-6 <= value <= high + 1e-6 for low, high in possible), value
+
+
 @pytest.mark.parametrize(
     ("family", "cases"),
     [
@@ -487,7 +533,7 @@ def test_the_ranks_of_six_triples() -> None:
         (OBJECTIVES, {case[0] for case in OBJECTIVE_VALUES}),
         (PENALTIES, {case[0] for case in PENALTY_VALUES} | {"table-lp"}),
         (NOISES, {case[0] for case in NOISE_VALUES} | NOISES_ELSEWHERE),
-        (MUTATIONS, {"mixup"}),
+        (MUTATIONS, {case[0] for case in MUTATION_VALUES}),
         (WEIGHTINGS, {case[0] for case in WEIGHTS}),
         (OPTIMIZERS, {case[0] for case in OPTIMIZER_VALUES}),
         (SCHEDULES, {case[0] for case in SCHEDULE_VALUES}),

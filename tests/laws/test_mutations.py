@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ import falsum.scan.scoring
 from falsum.graph.graph import BOTH_SIDES, Query, Side
 from falsum.kernels.dropout import keep_mask, uniform_of
 from falsum.models import MODELS
-from falsum.mutations import MUTATIONS, Mix, Mixup, Mutation
+from falsum.mutations import EMU, MUTATIONS, EMUNormal, Mix, Mixup, Mutation
 from falsum.noise import Candidates
 from falsum.objectives import NegativeSampling
 from falsum.scan.loss import loss
@@ -40,7 +43,48 @@ class Exchange(Mutation):
         return Mix(rows, 1 - mask.to(rows.dtype))
 
 
-CASES = [*(cls() for cls in MUTATIONS.values()), Exchange()]
+MUTATION_SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "emu": [{"take_positive": 0.4}, {"take_positive": 0.4, "exact": True}, {"take_positive": 0.6, "tied": True}],
+    "emu-normal": [{"take_positive": 0.4}],
+    "emu-annealed": [{"take_positive": 0.4}],
+    "mixup": [{}],
+    "cutmix": [{"take_positive": 0.5}],
+    "mixkg": [{}],
+    "gaussian": [{"scale": 0.5}],
+    "demix": [{"margin": 0.5}],
+}
+CASES = [*(MUTATIONS[name](**given) for name, each in MUTATION_SETTINGS.items() for given in each), Exchange()]
+
+
+def fitting(model: str) -> list[Mutation]:
+    """The mutations that a model takes, and whose candidates are mixed one by one."""
+    linear = MODELS[model].compare.linear
+    return [case for case in CASES if (linear or not case.linear_only) and not case.drawn_only]
+
+
+def test_every_mutation_is_tried() -> None:
+    assert set(MUTATION_SETTINGS) == set(MUTATIONS)
+
+
+def mixed_score(
+    mutation: Mutation, table: Tensor, entity: int, answer: Tensor, score: Callable[[list[float]], float], seed: int
+) -> float:
+    """The score of one candidate, mutated by itself."""
+    ids = torch.tensor([entity])
+    rows, take, spread = mutation.mix(ids, table[ids], seed)
+    plain = score(table[entity].tolist())
+    if mutation.selective:
+        judged = mutation.chosen(torch.tensor([[plain]]), torch.tensor([score(answer.tolist())]))
+        if not bool(judged):
+            return plain
+    value = score((take[0] * answer + (1 - take[0]) * rows[0]).tolist())
+    if spread is None:
+        return value
+    gaps = (answer - rows[0]).tolist()
+    nothing = score([0.0] * len(gaps))
+    moves = [score([gap if k == i else 0.0 for k in range(len(gaps))]) - nothing for i, gap in enumerate(gaps)]
+    variance = float(spread.variance[0]) * sum(move**2 for move in moves)
+    return value + (variance / 2 if spread.normal is None else math.sqrt(variance) * float(spread.normal[0]))
 
 
 def mixed_loss(
@@ -55,32 +99,36 @@ def mixed_loss(
         rivals = worlds.counted(query, drawn, row, parts.entities.num)
         if isinstance(drawn.ids, range):  # the query's other targets are rivals of this one, mutated like the rest
             rivals = sorted(rivals + [(e, 1.0, 0.0) for e in worlds.targets_of(query, row) if e != target])
-        scores = []
-        for entity, *_ in rivals:
-            ids = torch.tensor([[entity]])
-            rows, take = (x[0, 0] for x in mutation.mix(ids, parts.entities.values[ids], seed)[:2])
-            candidate = (take * parts.entities.values[target] + (1 - take) * rows).tolist()
-            anchor, relation = truth.entities[int(own.anchor[0])], truth.relations[int(own.relation[0])]
+        anchor, relation = truth.entities[int(own.anchor[0])], truth.relations[int(own.relation[0])]
+
+        def score(candidate: list[float], anchor: Any = anchor, relation: Any = relation) -> float:
             ends = (anchor, candidate) if query.side is Side.TAIL else (candidate, anchor)
-            scores.append(truth.rule(ends[0], relation, ends[1], truth.core))
+            return truth.rule(ends[0], relation, ends[1], truth.core)
+
+        answer = parts.entities.values[target]
+        scores = [mixed_score(mutation, parts.entities.values, entity, answer, score, seed) for entity, *_ in rivals]
         positive = truth.score(query, row, target)
         weights = [w for _, w, _ in rivals]
         values += worlds.specified(objective, [positive], scores, weights, len(truth.entities))
     return torch.tensor(values, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("mutation", CASES, ids=str)
 @pytest.mark.parametrize("model", MODELS)
-def test_mutated_scores_are_the_oracles_for_every_model(model: str, mutation: Mutation) -> None:
-    for g in GRAPHS:
+def test_mutated_scores_are_the_oracles_for_every_model(model: str) -> None:
+    plain, inverse = GRAPHS
+    for g, mutation in [*((plain, each) for each in fitting(model)), (inverse, Exchange())]:
         parts = worlds.scoring(model, g, seed=3)
-        for side in BOTH_SIDES:
+        for side in BOTH_SIDES if mutation in (EMU(0.4), Exchange()) else BOTH_SIDES[:1]:
             query = g.queries(g.splits["train"], side, grouped=False)
             for noise in SHAPES:
                 drawn = worlds.draw(noise, g, query, 2)
                 values = loss(parts, NegativeSampling(), query, drawn, 4, mutation=mutation).detach()
                 expected = mixed_loss(model, parts, mutation, ("negative-sampling", {}), query, drawn)
-                torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
+                # A root of what cancels has half of its digits.
+                close = 1e-7 if isinstance(mutation, EMUNormal) else 1e-9
+                torch.testing.assert_close(
+                    values, expected, rtol=close, atol=close, msg=lambda m, c=mutation: f"{c}: {m}"
+                )
 
 
 @pytest.mark.parametrize("objective", worlds.objectives(), ids=worlds.label)
@@ -105,12 +153,9 @@ def test_the_comparison_can_fail() -> None:
     assert (plain - expected).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("mutation", CASES, ids=str)
 @pytest.mark.parametrize("model", ["distmult", "rotate", "transh", "tucker"])
 @pytest.mark.parametrize("noise", SHAPES, ids=worlds.label)
-def test_any_blocking_mutates_alike(
-    noise: tuple[str, dict], model: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_blocking_mutates_alike(noise: tuple[str, dict], model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients, with dropout."""
     g = GRAPHS[0]
     parts = worlds.scoring(model, g, seed=5, dropout_entity=0.25)
@@ -118,10 +163,12 @@ def test_any_blocking_mutates_alike(
     query = g.queries(g.splits["train"], Side.HEAD, grouped=False)
     drawn = worlds.draw(noise, g, query, 1)
     objective = worlds.make_objective(("self-adversarial", {}))
-    whole = worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation)
-    for block in (1, 2 * len(query), 3 * len(query) * parts.model.dim):
-        monkeypatch.setattr(falsum.scan.scoring, "BLOCK", block)
-        worlds.same(whole, worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation))
+    for mutation in fitting(model)[::2]:
+        monkeypatch.setattr(falsum.scan.scoring, "BLOCK", 1 << 22)
+        whole = worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation)
+        for block in (1, 2 * len(query), 3 * len(query) * parts.model.dim):
+            monkeypatch.setattr(falsum.scan.scoring, "BLOCK", block)
+            worlds.same(whole, worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation))
 
 
 def test_inner_products_with_shared_candidates_are_mixed_without_their_rows() -> None:

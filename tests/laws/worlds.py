@@ -75,6 +75,8 @@ OBJECTIVE_SETTINGS: Mapping[str, list[dict[str, Any]]] = {
     ],
     "negative-sampling": [{}, {"offset": 1.5}, {"offset": -0.5, "reduction": "mean"}],
     "self-adversarial": [{}, {"inverse_temperature": 0.5, "offset": 2.0}, {"inverse_temperature": 0.0}],
+    "unbounded-label-smoothing": [{}, {"label": 0.9}],
+    "soft-negatives": [{}, {"label": 0.6, "inverse_temperature": 0.7, "offset": 0.5}],
     "gbce": [{}, {"calibration": 0.3, "offset": 0.6}],
     "tunable-mass": [{}, {"rho": 0.3, "offset": -0.4}],
     "focal": [{}, {"gamma": 0.5, "alpha": 0.25, "offset": 0.8, "reduction": "mean"}, {"gamma": 0.0}],

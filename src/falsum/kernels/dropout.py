@@ -6,6 +6,7 @@ table get the same mask. The hash costs a thirtieth of drawing Bernoulli numbers
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -44,6 +45,13 @@ def uniform_of(ids: Tensor, seed: int) -> Tensor:
     low = torch.tensor(seed & 0x7FFFFFFF, dtype=torch.int32, device=ids.device)
     bits = _scrambled(_scrambled(ids.to(torch.int32) * -1640531527 + low) + low) & 0x7FFFFF
     return (bits.float() + 0.5) / (1 << 23)
+
+
+def normal_of(ids: Tensor, seed: int) -> Tensor:
+    """fp32 standard normal numbers, one per id: a pure function of (seed, id) (Box & Muller 1958)."""
+    size = (-2 * uniform_of(ids, seed).log()).sqrt()
+    # Another seed: with the next one the two numbers of an id would be those of its neighbours.
+    return size * (2 * math.pi * uniform_of(ids, ~seed & 0x7FFFFFFF)).cos()
 
 
 def masked(rows: Tensor, ids: Tensor, seed: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from falsum.objectives.base import Objective, Rivals
 from falsum.objectives.contrastive import HardContrastive
-from falsum.objectives.logistic import BinaryCrossEntropy, NegativeSampling, SelfAdversarial
+from falsum.objectives.logistic import BinaryCrossEntropy, NegativeSampling, SelfAdversarial, SoftNegatives
 from falsum.objectives.margin import DoubleMargin, MarginRanking, SoftMargin
 from falsum.objectives.pointwise import FalseNegativeAware, Focal, GeneralisedBCE, PositiveUnlabelled, TunableMass
 from falsum.objectives.softmax import InfoNCE, SoftmaxCrossEntropy, UnboundedLabelSmoothing
@@ -15,6 +15,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "hard-contrastive": HardContrastive,
     "negative-sampling": NegativeSampling,
     "self-adversarial": SelfAdversarial,
+    "soft-negatives": SoftNegatives,
     "gbce": GeneralisedBCE,
     "tunable-mass": TunableMass,
     "focal": Focal,

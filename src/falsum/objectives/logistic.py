@@ -68,6 +68,37 @@ class SelfAdversarial(Objective):
 
 
 @dataclass(frozen=True)
+class SoftNegatives(Objective):
+    """sp(-z+) + sum_i w_i (sp(z_i) - label z_i), w = softmax_i(inverse_temperature s_i) held constant, z = s + offset.
+
+    The binary cross-entropy of candidates whose label is not 0: `label`, in [0, 1], is how true each is taken to be. At
+    its optimum a candidate scores logit(label): the logistic partner of `UnboundedLabelSmoothing` for mutated
+    candidates (Takamoto et al. 2025, appendix O, where NBFNet has it). inverse_temperature 0 is the mean over
+    candidates; label 0 is `SelfAdversarial`.
+    """
+
+    label: float = 0.25
+    inverse_temperature: float = 0.0
+    offset: float = 0.0
+
+    grouping: ClassVar = "never"
+    separable: ClassVar = True
+
+    def __post_init__(self) -> None:
+        in_range("[0, 1]", label=self.label)
+        in_range("[0, 1e6]", inverse_temperature=self.inverse_temperature)
+        in_range("[-1e6, 1e6]", offset=self.offset)
+
+    @property
+    def summary(self) -> TiltedSoftplus:
+        return TiltedSoftplus(self.inverse_temperature, self.offset, self.label)
+
+    def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+        _, mass, weighted = (part[row] for part in rivals.state)
+        return softplus(-positive - self.offset) + against(rivals, mean(weighted, mass))
+
+
+@dataclass(frozen=True)
 class BinaryCrossEntropy(Objective):
     """Mean binary cross-entropy over the labels of a query: its targets are true, its candidates false.
 

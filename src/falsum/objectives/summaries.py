@@ -92,13 +92,15 @@ class LogitSums(Sums):
 
 @dataclass(frozen=True)
 class TiltedSoftplus(Summary):
-    """The mean of sp(s + offset) under softmax(inverse_temperature s), held constant: (peak, mass, weighted sum).
+    """The mean of sp(z) - label z, z = s + offset, under softmax(inverse_temperature s), held constant: (peak, mass,
+    weighted sum).
 
     An online softmax: peak is the largest tilted score so far, and the other parts are relative to it.
     """
 
     inverse_temperature: float = 1.0
     offset: float = 0.0
+    label: float = 0.0
 
     def fold(self, scores: Tensor, positive: Tensor, weight: Tensor | None = None) -> State:
         # Masked after the product: 0 * -inf is NaN.
@@ -106,6 +108,8 @@ class TiltedSoftplus(Summary):
         peak = tilt.amax(-1).clamp(min=torch.finfo(tilt.dtype).min)  # a query without candidates has peak -inf
         share = torch.exp(tilt - peak[:, None]).masked_fill(scores == -torch.inf, 0)
         loss = softplus(scores + self.offset)
+        if self.label:
+            loss = loss - self.label * (scores + self.offset).masked_fill(scores == -torch.inf, 0)
         return peak, counted(share, weight), counted(share * loss, weight)
 
     def merge(self, a: State, b: State) -> State:

@@ -11,7 +11,7 @@ from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.graph.weighting import Weighting, untrained
 from falsum.models import ScoreModel
-from falsum.mutations import Mutation
+from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import Live, Noise, Sampler
 from falsum.noise.proposals.frozen import FrozenDraws
 from falsum.objectives import OBJECTIVES
@@ -45,6 +45,8 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
+    terms = terms_of(recipe)
+    refuse_mutations(recipe, terms, shape, noise)
     by_rows = row_wise(optimizer, noise, penalties)
     kept = _kept(graph, shape, optimizer, by_rows=by_rows)
     refuse_too_large(kept, device)
@@ -56,7 +58,7 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
         if isinstance(part, FrozenDraws):
             part.take(trained)
     refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
-    terms, weighting = terms_of(recipe), build("weighting", recipe.weighting)
+    weighting = build("weighting", recipe.weighting)
     refuse_inseparable(recipe, terms, weighting)
     return Job(
         graph=graph,
@@ -107,6 +109,21 @@ def refuse_inseparable(recipe: Recipe, terms: Sequence[Term], weighting: Weighti
             f"does not split into a part of each. Objectives that do: {legal}. Or take a weighting with one weight, "
             "such as subsampling with variant base or uniq."
         )
+
+
+def refuse_mutations(recipe: Recipe, terms: Sequence[Term], model: ScoreModel, noise: Noise) -> None:
+    """Raises UserError for a mutation that cannot mean anything with this model or noise."""
+    for mutation in (term.mutation for term in terms if term.mutation is not None):
+        name = next(name for name, cls in MUTATIONS.items() if type(mutation) is cls)
+        if mutation.linear_only and not model.compare.linear:
+            raise UserError(
+                f"Mutation {name!r} is for inner products; model {recipe.model['name']!r} is a distance. Use emu."
+            )
+        if mutation.drawn_only and noise.everyone:
+            raise UserError(
+                f"Mutation {name!r} mixes the candidates of a draw with one another, and noise "
+                f"{recipe.noise['name']!r} draws none. Use a noise that draws, such as uniform."
+            )
 
 
 def terms_of(recipe: Recipe) -> tuple[Term, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from falsum.kernels.compare import Compare
+from falsum.kernels.distances import TINY
 from falsum.kernels.mixing import Mixing
 from falsum.mutations.base import Mix, Spread
 from falsum.scan.picked import pays, picks
@@ -64,7 +65,7 @@ def _spread(mean: Tensor, squares: Tensor, mix: Mix) -> Tensor:
     if normal is None:
         return mean + variance * squares / 2
     # The slope of a root is infinite at 0, where a candidate is the target.
-    return mean + (variance * squares.clamp(min=1e-12)).sqrt() * normal
+    return mean + (variance * squares + TINY).sqrt() * normal
 
 
 def _products(
