@@ -57,6 +57,12 @@ SCORES: list[tuple[str, dict[str, Any], Any, Sequence[float], Sequence[float], S
     ("transe-l2", {}, None, (1, 2), (3, -1), (2, 5), -math.sqrt(20)),
     # A quarter turn takes 1 + 2i to -2 + i, from which 1 + 5i is 3 + 4i away
     ("rotate", {}, None, (1, 2), (math.pi / 2,), (1, 5), -5),
+    # Angles in units of pi / 2: (1 + 2 - 2) of them are a quarter turn, half of it pi / 4, twice sin of that. Length
+    # |1 + 1| of the relation, bias 0.5: 3 * (2 + 0.5) - 9 * (1 - 0.5) = 3
+    ("hake", {"phase_weight": 1.0, "bound": 2.0}, None, (1, 3), (2, 1, 0.5), (2, 9), -math.sqrt(2) - 3),
+    # A bias of 3 counts as 1, one of -4 as -|1 - 3|: 3 * 3 - 0, and 0 - 9 * 3
+    ("hake", {"bound": 1.0}, None, (0, 3), (0, 1, 3), (0, 9), -9),
+    ("hake", {"bound": 1.0}, None, (0, 3), (0, -3, -4), (0, 9), -27),
     # The normal (0, 2) takes the second entry of both ends: (1, 0) + (3, -1) - (2, 0) = (2, -1)
     ("transh", {}, None, (1, 2), (3, -1, 0, 2), (2, 5), -5),
     # (1, 2).(1, 0) = 1 and (2, 5).(1, 1) = 7 times (0, 1): (1, 3) + (3, -1) - (2, 12) = (2, -10)

@@ -7,11 +7,14 @@ slower, because it splits and joins the halves of complex rows element by elemen
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 from falsum.kernels.compare import Compare, Gradient, Score
 from falsum.kernels.compiled import fused
-from falsum.kernels.mixing import mixing
+from falsum.kernels.mixing import Mixing, mixing
 
 # Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
 TINY = 1e-30
@@ -70,17 +73,122 @@ def _complex_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -
     return (grad[..., None, None] * gap / size).sum(-4).flatten(-2)
 
 
-def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient) -> Compare:
+def _half_angles(query: Tensor, rows: Tensor) -> Tensor:
+    return query[..., -2:-1].unsqueeze(-1) * _gap(query[..., :-2], rows) / 2
+
+
+def _angles(query: Tensor, rows: Tensor) -> Tensor:
+    return -query[..., -1:] * _half_angles(query, rows).sin().abs().sum(-1)
+
+
+def _angles_by_query(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    half, unit, scale = _half_angles(query, rows), query[..., -2:-1], query[..., -1:]
+    slope = grad.unsqueeze(-1) * half.cos() * half.sin().sign()
+    by_unit = -scale * (slope * _gap(query[..., :-2], rows)).sum((-2, -1)).unsqueeze(-1) / 2
+    by_scale = -(grad * half.sin().abs().sum(-1)).sum(-1, keepdim=True)
+    return torch.cat([-scale * unit * slope.sum(-2) / 2, by_unit, by_scale], -1)
+
+
+def _angles_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    half, scale = _half_angles(query, rows), query[..., -1:] * query[..., -2:-1]
+    return ((scale * grad).unsqueeze(-1) * half.cos() * half.sin().sign()).sum(-3) / 2
+
+
+def _scaled_gap(query: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences a - b e (..., m, n, k) of queries [a | b | scale], and their lengths (..., m, n)."""
+    width = rows.shape[-1]
+    to, by = query[..., :width].unsqueeze(-2), query[..., width : 2 * width].unsqueeze(-2)
+    gap = to - by * rows.unsqueeze(-3)
+    return gap, (gap.square().sum(-1) + TINY).sqrt()
+
+
+def _lengths(query: Tensor, rows: Tensor) -> Tensor:
+    return -query[..., -1:] * _scaled_gap(query, rows)[1]
+
+
+def _lengths_by_query(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    gap, size = _scaled_gap(query, rows)
+    along = (query[..., -1:] * grad / size).unsqueeze(-1) * gap
+    parts = [-along.sum(-2), (along * rows.unsqueeze(-3)).sum(-2), -(grad * size).sum(-1, keepdim=True)]
+    return torch.cat(parts, -1)
+
+
+def _lengths_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+    gap, size = _scaled_gap(query, rows)
+    by = query[..., rows.shape[-1] : -1].unsqueeze(-2)
+    return ((query[..., -1:] * grad / size).unsqueeze(-1) * gap * by).sum(-3)
+
+
+def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient, *, translates: bool = True) -> Compare:
     """A negated distance, compiled where that pays, also with each query's own rows gathered inside the loop."""
     return Compare(
         name,
         fused(score, work=_score_work),
         by_query=fused(by_query, work=_gradient_work),
         by_rows=fused(by_rows, work=_gradient_work),
-        translates=True,
+        translates=translates,
         own_score=fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, _, ids: q.numel() * ids.shape[-1]),
         own_by_rows=fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
         mixing=mixing(score, by_query, by_rows),
+    )
+
+
+def _joined(name: str, first: Compare, second: Compare, width: int) -> Compare:
+    """The sum of two compares: of the first halves of rows with the first part of queries, and of the rest.
+
+    width: how many more reals than half a row the first part of a query has. Each part keeps its own loops: one loop
+    over both halves would choose between them at every entry.
+    """
+
+    def halves(query: Tensor, *of_rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        half = of_rows[0].shape[-1] // 2
+        at = half + width
+        # A share for all entries belongs to both halves.
+        parts = [(x, x) if x.shape[-1] == 1 < half else (x[..., :half], x[..., half:]) for x in of_rows]
+        return (query[..., :at], *(x for x, _ in parts)), (query[..., at:], *(x for _, x in parts))
+
+    def score(query: Tensor, rows: Tensor) -> Tensor:
+        a, b = halves(query, rows)
+        return first.score(*a) + second.score(*b)
+
+    def gradient(of: Callable[[Compare], Gradient | None]) -> Gradient:
+        def call(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
+            a, b = halves(query, rows)
+            one, other = of(first), of(second)
+            assert one is not None
+            assert other is not None
+            return torch.cat([one(grad, score, *a), other(grad, score, *b)], -1)
+
+        return call
+
+    def mixed_score(query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor) -> Tensor:
+        a, b = halves(query, target, rows, take)
+        assert first.mixing is not None
+        assert second.mixing is not None
+        return first.mixing.score(*a, index) + second.mixing.score(*b, index)
+
+    def mixed(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
+        def call(
+            grad: Tensor, score: Tensor, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor
+        ) -> Tensor:
+            a, b = halves(query, target, rows, take)
+            assert first.mixing is not None
+            assert second.mixing is not None
+            return torch.cat([of(first.mixing)(grad, score, *a, index), of(second.mixing)(grad, score, *b, index)], -1)
+
+        return call
+
+    return Compare(
+        name,
+        score,
+        by_query=gradient(lambda compare: compare.by_query),
+        by_rows=gradient(lambda compare: compare.by_rows),
+        mixing=Mixing(
+            mixed_score,
+            mixed(lambda mixing: mixing.by_query),
+            mixed(lambda mixing: mixing.by_target),
+            mixed(lambda mixing: mixing.by_rows),
+        ),
     )
 
 
@@ -98,3 +206,9 @@ MANHATTAN = _distance("manhattan", _manhattan, _manhattan_by_query, _manhattan_b
 EUCLIDEAN = _distance("euclidean", _euclidean, _euclidean_by_query, _euclidean_by_rows)
 # -sum_k |q_k - e_k| over complex numbers stored as [real | imaginary].
 COMPLEX_MANHATTAN = _distance("complex manhattan", _complex, _complex_by_query, _complex_by_rows)
+# -scale sum_k |sin(unit (q_k - e_k) / 2)| of queries [q | unit | scale].
+ANGLES = _distance("angles", _angles, _angles_by_query, _angles_by_rows, translates=False)
+# -scale ||a - b e||_2 of queries [a | b | scale], entry by entry.
+LENGTHS = _distance("lengths", _lengths, _lengths_by_query, _lengths_by_rows, translates=False)
+# Rows [angles | lengths], queries [q | unit | scale | a | b | scale].
+POLAR = _joined("polar", ANGLES, LENGTHS, 2)

@@ -2,7 +2,7 @@
 
 from falsum.models.base import Relations, ScoreModel
 from falsum.models.bilinear import CP, RESCAL, ComplEx, DistMult, TuckER, Tucker3
-from falsum.models.distance import RotatE, TransE, TransEL2
+from falsum.models.distance import HAKE, RotatE, TransE, TransEL2
 from falsum.models.projected import TransD, TransH
 
 MODELS: dict[str, type[ScoreModel]] = {
@@ -15,6 +15,7 @@ MODELS: dict[str, type[ScoreModel]] = {
     "transe": TransE,
     "transe-l2": TransEL2,
     "rotate": RotatE,
+    "hake": HAKE,
     "transh": TransH,
     "transd": TransD,
 }
