@@ -234,7 +234,8 @@ def compare(
         str | None,
         typer.Option(
             help="Of ns, ns-freq, ns-all, sans, margin, soft-margin, bce, sce, sce-sampled, sce-ls, sce-tempered, "
-            "sce-bc; default ns,sans,sce,sce-ls."
+            "sce-bc, sce-sampled-ls, emu, emu-cutmix, emu-mixup, emu-unmutated, emu-ns, emu-sans, emu-margin, "
+            "emu-all; default ns,sans,sce,sce-ls."
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Pairs of losses by name: matched-pairs.")] = None,

@@ -74,10 +74,12 @@ def parse_budget(text: str) -> Budget:
 
 
 def epoch_cost(job: Job) -> Cost:
-    """What an epoch of a job takes: equal queries that share a row are scored once."""
+    """What an epoch of a job takes: equal queries that share a row are scored once, and for mutated terms never do."""
     triples = job.graph.splits["train"]
     scores = 0
     for side in BOTH_SIDES:
         queries = job.graph.queries(triples, side, grouped=job.grouped)
-        scores += len(queries) * job.sampler.num(queries) + len(triples)
+        num = job.sampler.num(queries)
+        for term in job.terms:
+            scores += (len(queries) if term.mutation is None else len(triples)) * num + len(triples)
     return Cost(-(-len(triples) // job.batch_size), scores)

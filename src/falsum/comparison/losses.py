@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
@@ -13,10 +14,22 @@ from falsum.recipe.parts import options
 from falsum.recipe.settings import Recipe, read
 from falsum.recipes import recipe as named_recipe
 
-Parts = dict[str, dict[str, Any]]
+Parts = dict[str, Any]
 Pair = tuple[str, str]
 
 UNIFORM, EVERYTHING = {"name": "uniform"}, {"name": "all"}
+# Takamoto et al. 2025 for DistMult: what a mutated candidate counts, and the loss of unmutated ones beside it.
+SMOOTH = {"name": "unbounded-label-smoothing", "label": 0.25}
+BESIDE = 0.73
+EMU = {"name": "emu", "take_positive": 0.06}
+
+
+def _beside(objective: str) -> list[dict[str, Any]]:
+    return [{"objective": {"name": objective}, "weight": BESIDE, "redraw": True}]
+
+
+# The parts that a loss may set besides its further terms.
+PART_FAMILIES = ("objective", "mutation", "noise", "weighting")
 
 # What each loss sets of a recipe. An option that is not given here has its default, or follows the graph: see `parts`.
 LOSSES: dict[str, Parts] = {
@@ -30,6 +43,37 @@ LOSSES: dict[str, Parts] = {
     "sce": {"objective": {"name": "softmax"}, "noise": EVERYTHING},
     "sce-sampled": {"objective": {"name": "softmax"}, "noise": UNIFORM},
     "sce-ls": {"objective": {"name": "softmax", "label_smoothing": 0.1}, "noise": EVERYTHING},
+    "sce-sampled-ls": {"objective": {"name": "softmax", "label_smoothing": 0.1}, "noise": UNIFORM},
+    # Embedding mutation, what is mixed in its place, and its label smoothing alone
+    "emu": {"objective": SMOOTH, "mutation": EMU, "terms": _beside("softmax"), "noise": UNIFORM},
+    "emu-cutmix": {
+        "objective": SMOOTH,
+        "mutation": EMU | {"name": "cutmix"},
+        "terms": _beside("softmax"),
+        "noise": UNIFORM,
+    },
+    "emu-mixup": {"objective": SMOOTH, "mutation": {"name": "mixup"}, "terms": _beside("softmax"), "noise": UNIFORM},
+    "emu-unmutated": {"objective": SMOOTH, "terms": _beside("softmax"), "noise": UNIFORM},
+    # Where its paper says that it cannot go
+    "emu-ns": {
+        "objective": {"name": "soft-negatives"},
+        "mutation": EMU,
+        "terms": _beside("negative-sampling"),
+        "noise": UNIFORM,
+    },
+    "emu-sans": {
+        "objective": {"name": "soft-negatives", "inverse_temperature": 1.0},
+        "mutation": EMU,
+        "terms": _beside("self-adversarial"),
+        "noise": UNIFORM,
+    },
+    "emu-margin": {
+        "objective": {"name": "margin", "margin": 0.75},
+        "mutation": EMU,
+        "terms": _beside("margin"),
+        "noise": UNIFORM,
+    },
+    "emu-all": {"objective": SMOOTH, "mutation": EMU, "terms": _beside("softmax"), "noise": EVERYTHING},
     # 1 / (1 + a): the partner of self-adversarial sampling with inverse temperature a = 1
     "sce-tempered": {"objective": {"name": "softmax", "temperature": 0.5}, "noise": EVERYTHING},
     "sce-bc": {
@@ -52,7 +96,10 @@ OFFSET = 9.0
 
 # Settings that the comparison itself decides, and what says them instead.
 DECIDED = {
-    **dict.fromkeys(("objective", "noise", "weighting", "objective.name", "noise.name", "weighting.name"), "--losses"),
+    **dict.fromkeys(
+        (*PART_FAMILIES, *(f"{family}.name" for family in PART_FAMILIES), "terms"),
+        "--losses",
+    ),
     **dict.fromkeys(("train.epochs", "train.seconds"), "--budget"),
     **dict.fromkeys(("validation.every", "validation.times", "validation.patience"), "--budget"),
     **dict.fromkeys(("model", "model.name"), "--model"),
@@ -87,7 +134,7 @@ def base_recipe(graph: Graph, model: str, settings: Mapping[str, Any]) -> Recipe
     """What all losses share: the sizes and the optimizer of the recipe `default`, and no penalty.
 
     A penalty of one weight would be strong beside one loss and weak beside another. settings: dotted keys, of which
-    those of objective, noise and weighting are left to `loss_recipe`. Raises UserError when one is unknown.
+    those of objective, mutation, noise and weighting are left to `loss_recipe`. Raises UserError when one is unknown.
     """
     like = named_recipe("default", graph)
     shared = {
@@ -117,16 +164,18 @@ def check(settings: Mapping[str, Any], losses: Iterable[str]) -> None:
 
 def parts(loss: str, model: str, graph: Graph) -> Parts:
     """The parts of a loss on a graph: a quarter of the entities are drawn, at most 256; distances get an offset."""
-    found = {family: dict(part) for family, part in LOSSES[loss].items()}
+    found: Parts = copy.deepcopy(LOSSES[loss])
     if _has(found, "noise.num"):
         found["noise"]["num"] = max(1, min(256, graph.num_entities // 4))
-    if _has(found, "objective.offset") and not MODELS[model].compare.linear:
-        found["objective"]["offset"] = OFFSET
+    if not MODELS[model].compare.linear:
+        for objective in (found["objective"], *(term["objective"] for term in found.get("terms", []))):
+            if "offset" in options("objective", objective["name"]).model_fields:
+                objective["offset"] = OFFSET
     return found
 
 
 def _of_loss(key: str) -> bool:
-    return key.split(".")[0] in ("objective", "noise", "weighting")
+    return key.split(".")[0] in PART_FAMILIES
 
 
 def _has(found: Parts, key: str) -> bool:
