@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import falsum.scan.dot_softmax
+import falsum.scan.paths
 import falsum.scan.scoring
 from falsum.graph.graph import BOTH_SIDES, Query, Side
 from falsum.kernels.dropout import keep_mask, uniform_of
 from falsum.models import MODELS
-from falsum.mutations import EMU, MUTATIONS, EMUNormal, Mix, Mixup, Mutation
+from falsum.mutations import EMU, MUTATIONS, CutMix, EMUNormal, Mix, Mixup, Mutation
 from falsum.noise import Candidates
-from falsum.objectives import NegativeSampling
+from falsum.objectives import NegativeSampling, SoftmaxCrossEntropy, UnboundedLabelSmoothing
 from falsum.scan.loss import loss
+from falsum.scan.paths import PATHS
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
 from laws import worlds
@@ -138,10 +142,13 @@ def test_mutated_terms_take_every_objective(objective: tuple[str, dict]) -> None
     parts = worlds.scoring("distmult", g, seed=3)
     for grouped in (False, True):
         query = g.queries(g.splits["train"], Side.TAIL, grouped=grouped)
-        drawn = worlds.draw(("uniform", {"num": 4, "shared": "batch"}), g, query, 2)
-        values = loss(parts, worlds.make_objective(objective), query, drawn, 4, mutation=Mixup()).detach()
-        expected = mixed_loss("distmult", parts, Mixup(), objective, query, drawn)
-        torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
+        for noise, mutation in itertools.product(
+            (("uniform", {"num": 4, "shared": "batch"}), SHAPES[0]), (Mixup(), EMU(0.4))
+        ):
+            drawn = worlds.draw(noise, g, query, 2)
+            values = loss(parts, worlds.make_objective(objective), query, drawn, 4, mutation=mutation).detach()
+            expected = mixed_loss("distmult", parts, mutation, objective, query, drawn)
+            torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_the_comparison_can_fail() -> None:
@@ -169,6 +176,25 @@ def test_any_blocking_mutates_alike(noise: tuple[str, dict], model: str, monkeyp
         for block in (1, 2 * len(query), 3 * len(query) * parts.model.dim):
             monkeypatch.setattr(falsum.scan.scoring, "BLOCK", block)
             worlds.same(whole, worlds.value_and_gradients(parts, objective, query, drawn, 4, mutation))
+
+
+def test_the_fused_softmax_of_mixed_rows_is_the_generic_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients, with dropout, smoothing and more queries than are kept at a time."""
+    g = worlds.graph(23, 2, sizes=(40, 2, 2))
+    parts = worlds.scoring("distmult", g, seed=5, dropout_entity=0.25)
+    parts.model.train()
+    query, everyone = g.queries(g.splits["train"], Side.TAIL, grouped=False), Candidates(range(23))
+    for mutation, objective in itertools.product(
+        (Mixup(), EMU(0.4), CutMix(0.5)), (UnboundedLabelSmoothing(), SoftmaxCrossEntropy(temperature=0.5))
+    ):
+        monkeypatch.setattr(falsum.scan.dot_softmax, "BLOCK", 8)
+        found = []
+        for kept, paths in ((1 << 30, PATHS), (2000, PATHS), (1 << 30, {})):
+            monkeypatch.setattr(falsum.scan.dot_softmax, "KEPT_BYTES", kept)
+            monkeypatch.setattr(falsum.scan.paths, "PATHS", paths)
+            found.append(worlds.value_and_gradients(parts, objective, query, everyone, 4, mutation))
+        worlds.same(found[0], found[2])
+        worlds.same(found[1], found[2])
 
 
 def test_inner_products_with_shared_candidates_are_mixed_without_their_rows() -> None:

@@ -129,7 +129,7 @@ def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient, *,
         translates=translates,
         own_score=fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, _, ids: q.numel() * ids.shape[-1]),
         own_by_rows=fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
-        mixing=mixing(score, by_query, by_rows),
+        mixing=mixing(score, by_query, by_rows, translates=translates),
     )
 
 
@@ -161,34 +161,33 @@ def _joined(name: str, first: Compare, second: Compare, width: int) -> Compare:
 
         return call
 
-    def mixed_score(query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor) -> Tensor:
+    def mixings(*given: Tensor) -> tuple[tuple[Mixing, tuple[Tensor, ...]], tuple[Mixing, tuple[Tensor, ...]]]:
+        *before, query, target, rows, take, index = given
         a, b = halves(query, target, rows, take)
         assert first.mixing is not None
         assert second.mixing is not None
-        return first.mixing.score(*a, index) + second.mixing.score(*b, index)
+        return (first.mixing, (*before, *a, index)), (second.mixing, (*before, *b, index))
 
-    def mixed(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
-        def call(
-            grad: Tensor, score: Tensor, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor
-        ) -> Tensor:
-            a, b = halves(query, target, rows, take)
-            assert first.mixing is not None
-            assert second.mixing is not None
-            return torch.cat([of(first.mixing)(grad, score, *a, index), of(second.mixing)(grad, score, *b, index)], -1)
+    def mixed_score(*given: Tensor) -> Tensor:
+        (one, a), (other, b) = mixings(*given)
+        return one.score(*a) + other.score(*b)
 
-        return call
+    def mixed_by_queries(*given: Tensor) -> tuple[Tensor, Tensor]:
+        (one, a), (other, b) = mixings(*given)
+        parts = zip(one.by_queries(*a), other.by_queries(*b), strict=True)
+        by_query, by_target = (torch.cat(each, -1) for each in parts)
+        return by_query, by_target
+
+    def mixed_by_rows(*given: Tensor) -> Tensor:
+        (one, a), (other, b) = mixings(*given)
+        return torch.cat([one.by_rows(*a), other.by_rows(*b)], -1)
 
     return Compare(
         name,
         score,
         by_query=gradient(lambda compare: compare.by_query),
         by_rows=gradient(lambda compare: compare.by_rows),
-        mixing=Mixing(
-            mixed_score,
-            mixed(lambda mixing: mixing.by_query),
-            mixed(lambda mixing: mixing.by_target),
-            mixed(lambda mixing: mixing.by_rows),
-        ),
+        mixing=Mixing(mixed_score, mixed_by_queries, mixed_by_rows),
     )
 
 

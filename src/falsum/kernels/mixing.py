@@ -15,18 +15,23 @@ class Mixing:
     """A score of mixed rows and its gradients, without the (c, m, n, w) tensor of mixed rows where loops are fused.
 
     All take (query (c, m, v), target (c, m, w), rows (u, w), take (u, w) or (u, 1), index (c, n)): candidate j of
-    block i is rows[index[i, j]]. The gradients take (grad, score) before these: by_query (c, m, v), by_target
-    (c, m, w), by_rows (c, n, w), for rows[index].
+    block i is rows[index[i, j]]. The gradients take (grad, score) before these: by_queries those by query and by
+    target, (c, m, v) and (c, m, w), in one loop; by_rows (c, n, w), those by rows[index].
     """
 
     score: Callable[..., Tensor]
-    by_query: Callable[..., Tensor]
-    by_target: Callable[..., Tensor]
+    by_queries: Callable[..., tuple[Tensor, Tensor]]
     by_rows: Callable[..., Tensor]
 
 
-def mixing(score: Callable[..., Tensor], by_query: Callable[..., Tensor], by_rows: Callable[..., Tensor]) -> Mixing:
-    """Of a compare's own score (query (..., m, v), rows (..., n, w)) and its gradients."""
+def mixing(
+    score: Callable[..., Tensor],
+    by_query: Callable[..., Tensor],
+    by_rows: Callable[..., Tensor],
+    *,
+    translates: bool,
+) -> Mixing:
+    """Of a compare's own score (query (..., m, v), rows (..., n, w)) and its gradients; see `Compare.translates`."""
 
     def mixed(target: Tensor, rows: Tensor, take: Tensor, index: Tensor) -> Tensor:
         share = take[index].unsqueeze(-3)
@@ -35,29 +40,29 @@ def mixing(score: Callable[..., Tensor], by_query: Callable[..., Tensor], by_row
     def scored(query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor) -> Tensor:
         return score(query.unsqueeze(-2), mixed(target, rows, take, index)).squeeze(-2)
 
-    def of_rows(grad: Tensor, value: Tensor, query: Tensor, *rest: Tensor) -> Tensor:
+    def of_each(grad: Tensor, value: Tensor, query: Tensor, *rest: Tensor) -> Tensor:
         """(c, m, n, w): the gradient by every mixed row."""
         return by_rows(grad.unsqueeze(-2), value.unsqueeze(-2), query.unsqueeze(-2), mixed(*rest))
 
-    def of_query(grad: Tensor, value: Tensor, query: Tensor, *rest: Tensor) -> Tensor:
-        own = by_query(grad.unsqueeze(-2), value.unsqueeze(-2), query.unsqueeze(-2), mixed(*rest))
-        return own.squeeze(-2)
+    def of_queries(
+        grad: Tensor, value: Tensor, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        each = of_each(grad, value, query, target, rows, take, index)
+        by_target = (take[index].unsqueeze(-3) * each).sum(-2)
+        if translates:
+            return -each.sum(-2), by_target
+        own = mixed(target, rows, take, index)
+        return by_query(grad.unsqueeze(-2), value.unsqueeze(-2), query.unsqueeze(-2), own).squeeze(-2), by_target
 
-    def of_target(
+    def of_rows(
         grad: Tensor, value: Tensor, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor
     ) -> Tensor:
-        return (take[index].unsqueeze(-3) * of_rows(grad, value, query, target, rows, take, index)).sum(-2)
-
-    def of_candidates(
-        grad: Tensor, value: Tensor, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor
-    ) -> Tensor:
-        return ((1 - take[index]).unsqueeze(-3) * of_rows(grad, value, query, target, rows, take, index)).sum(-3)
+        return ((1 - take[index]).unsqueeze(-3) * of_each(grad, value, query, target, rows, take, index)).sum(-3)
 
     return Mixing(
         fused(scored, work=lambda q, p, r, t, index: q.numel() * index.shape[-1]),
-        fused(of_query, work=_gradient_work),
-        fused(of_target, work=_gradient_work),
-        fused(of_candidates, work=_gradient_work),
+        fused(of_queries, work=_gradient_work),
+        fused(of_rows, work=_gradient_work),
     )
 
 

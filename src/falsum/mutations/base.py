@@ -39,11 +39,13 @@ class Mutation(ABC):
 
     linear_only: whether it means anything only for models that compare by inner product. drawn_only: whether
     candidates are mixed with one another, so that they must be drawn together. selective: whether it asks `chosen`.
+    only_shares: whether a mix is the rows themselves with shares, which follow from ids alone and do not spread.
     """
 
     linear_only: ClassVar[bool] = False
     drawn_only: ClassVar[bool] = False
     selective: ClassVar[bool] = False
+    only_shares: ClassVar[bool] = False
 
     @abstractmethod
     def mix(self, ids: Tensor, rows: Tensor, seed: int) -> Mix:

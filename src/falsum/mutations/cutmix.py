@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class CutMix(Mutation):
     """
 
     take_positive: float = 0.06
+
+    only_shares: ClassVar = True
 
     def __post_init__(self) -> None:
         in_range("[0, 1]", take_positive=self.take_positive)

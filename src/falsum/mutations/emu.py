@@ -31,6 +31,8 @@ class EMU(Mutation):
     exact: bool = False
     tied: bool = False
 
+    only_shares: ClassVar = True
+
     def __post_init__(self) -> None:
         in_range("[0, 1]", take_positive=self.take_positive)
 

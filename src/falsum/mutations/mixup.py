@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class Mixup(Mutation):
     """
 
     concentration: float = 2.0
+
+    only_shares: ClassVar = True
 
     def __post_init__(self) -> None:
         in_range("(0, 1e6]", concentration=self.concentration)

@@ -7,7 +7,7 @@ products and adds the table's share to its gradient in place. Exponentials are c
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,13 +56,26 @@ _exponentials_fused = fused(_exponentials)
 _accumulate_plain_fused, _column_sum_fused = fused(_accumulate_plain), fused(_column_sum)
 
 
+class Shares(NamedTuple):
+    """Of mixed rows, (1 - take) * row + take * target: take (E, k), k = w or 1, and what the queries make of targets,
+    by_target (b, k), so that a score is query . ((1 - take) * row) + by_target . take.
+    """
+
+    by_target: Tensor
+    take: Tensor
+
+
 class _DotSoftmax(torch.autograd.Function):
-    """(query (b, w), table) -> (logsumexp (b,), sum of scores (b,)) over all entities, dropout included."""
+    """(query (b, w), by_target (b, k) or None, take (E, k) or None, table) -> (logsumexp (b,), sum of scores (b,)) over
+    all entities, dropout included.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         query: Tensor,
+        by_target: Tensor | None,
+        take: Tensor | None,
         table: Table,
         drop: Pairs,
         rate: float,
@@ -75,36 +88,55 @@ class _DotSoftmax(torch.autograd.Function):
         scale = torch.tensor(1 / (1 - rate), dtype=plain.dtype, device=plain.device)
         mask = (ids, *mask_key(rate, seed, plain.device), scale)
         rows = _prepare_fused(plain, *mask, plain.new_empty(0, dtype=dtype)) if rate else plain.to(dtype)
-        scaled = query.to(dtype)
-        pieces = zip(rows.split(BLOCK), _by_block(drop, len(rows)), strict=True)
-        parts = [_exponentials_fused(_left_out(scaled @ block.T, inside)) for block, inside in pieces]
+        shares = None if by_target is None or take is None else Shares(by_target.to(dtype), take.to(dtype))
+        if shares is not None:
+            rows = rows * (1 - shares.take)
+        scaled, parts = query.to(dtype), []
+        for i, (block, inside) in enumerate(zip(rows.split(BLOCK), _by_block(drop, len(rows)), strict=True)):
+            scores = scaled @ block.T
+            if shares is not None:
+                scores.addmm_(shares.by_target, _of_block(shares.take, i).T)
+            parts.append(_exponentials_fused(_left_out(scores, inside)))
         exponentials, peaks, sums = zip(*parts, strict=True)
         peak, mass = torch.stack(peaks), torch.stack(sums)
         logsumexp = torch.logsumexp(peak + mass.log(), 0)
         column = _column_sum_fused(rows, query) if sums_scores else torch.zeros_like(plain[0])
-        ctx.save_for_backward(query, rows, peak, logsumexp, column, *exponentials)
+        total = query @ column
+        if shares is not None:
+            total = total + shares.by_target.to(query.dtype) @ shares.take.sum(0, dtype=query.dtype)
+        ctx.save_for_backward(query, rows, peak, logsumexp, column, shares and shares.take, *exponentials)
         ctx.table, ctx.mask, ctx.rate = table, mask, rate
-        return logsumexp, query @ column
+        return logsumexp, total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, rows, peak, logsumexp, column, *exponentials = ctx.saved_tensors
+        query, rows, peak, logsumexp, column, take, *exponentials = ctx.saved_tensors
         by_lse, by_total = grads
         # Where every entity is left out the log-sum-exp is -inf, and every exponential 0.
         factor = torch.exp(peak - logsumexp.clamp(min=torch.finfo(peak.dtype).min)) * by_lse
         query_grad = by_total[:, None] * column
         shift = by_total @ query
+        target_grad = None if take is None else by_total[:, None] * take.sum(0, dtype=query.dtype)
+        moved = shift if take is None else torch.zeros_like(shift)  # mixed rows take it by their own shares
         into = ctx.table.sink()
         for i, block_rows in enumerate(rows.split(BLOCK)):
             query_grad += factor[i][:, None] * (exponentials[i] @ block_rows)
             part = exponentials[i].T @ (factor[i][:, None] * query).to(block_rows.dtype)
+            if take is not None:
+                share = _of_block(take, i)
+                target_grad += factor[i][:, None] * (exponentials[i] @ share)
+                part = (part + shift.to(part.dtype)) * (1 - share)
             block = slice(i * BLOCK, i * BLOCK + len(block_rows))
             ids, *key = ctx.mask
             if ctx.rate:
-                _accumulate_fused(into[block], part, shift, ids[block], *key)
+                _accumulate_fused(into[block], part, moved, ids[block], *key)
             else:
-                _accumulate_plain_fused(into[block], part, shift)
-        return query_grad, *[None] * 6
+                _accumulate_plain_fused(into[block], part, moved)
+        return query_grad, target_grad, *[None] * 7
+
+
+def _of_block(take: Tensor, i: int) -> Tensor:
+    return take[i * BLOCK : (i + 1) * BLOCK]
 
 
 def _by_block(drop: Pairs, num: int) -> list[Pairs]:
@@ -131,24 +163,25 @@ def dot_softmax(
     dtype: torch.dtype,
     *,
     sums_scores: bool = True,
+    shares: Shares | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Log-sum-exp over all rows but those of `drop`, and sum over all rows, of query @ dropout(rows).T, both (b,) fp32.
 
     query: (b, w) fp32. The table's gradient is added to it, dense. drop: (query, row) pairs, sorted by query; one of
     which all is left out has -inf. dtype: of scores and products. sums_scores: False gives zeros for the sums and saves
-    a pass over the table.
+    a pass over the table. shares: of rows mixed with the targets of the queries, one each.
     """
+    by_target, take = shares or (None, None)
     size = max(1, KEPT_BYTES // (table.num * dtype.itemsize))
     if len(query) <= size:
-        return _DotSoftmax.apply(query, table, drop, rate, seed, dtype, sums_scores)
+        return _DotSoftmax.apply(query, by_target, take, table, drop, rate, seed, dtype, sums_scores)
     parts = []
     for start in range(0, len(query), size):
         bounds = torch.tensor([start, start + size], device=drop.row.device)
         low, high = torch.searchsorted(drop.row, bounds).tolist()
         own = Pairs(drop.row[low:high] - start, drop.entity[low:high])
-        turn = query[start : start + size]
-        parts.append(
-            checkpoint(_DotSoftmax.apply, turn, table, own, rate, seed, dtype, sums_scores, use_reentrant=False)
-        )
+        turn = slice(start, start + size)
+        given = (query[turn], None if by_target is None else by_target[turn], take, table, own, rate, seed, dtype)
+        parts.append(checkpoint(_DotSoftmax.apply, *given, sums_scores, use_reentrant=False))
     logsumexp, total = zip(*parts, strict=True)
     return torch.cat(logsumexp), torch.cat(total)

@@ -175,13 +175,14 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, target, rows, take, index, score = ctx.saved_tensors
         into = torch.zeros_like(rows)
-        by_query, by_target = [], []
+        by_query: list[Tensor] = []
+        by_target: list[Tensor] = []
         # What is summed over the entities of a block has a row for each of them first: some blocks at a time.
         size = at_a_time(index.shape[1] * rows.shape[1])
         parts = (x.split(size) for x in (grads[0], score, query, target, index))
         for grad, value, q, p, own in zip(*parts, strict=True):
             given = (grad, value, q, p, rows, take, own)
-            by_query.append(ctx.mixing.by_query(*given))
-            by_target.append(ctx.mixing.by_target(*given))
+            for gathered, part in zip((by_query, by_target), ctx.mixing.by_queries(*given), strict=True):
+                gathered.append(part)
             into.index_add_(0, own.reshape(-1), ctx.mixing.by_rows(*given).flatten(0, 1))
         return torch.cat(by_query), torch.cat(by_target), into, None, None, None

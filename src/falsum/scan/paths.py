@@ -22,7 +22,7 @@ from falsum.mutations.base import Mix, Mutation
 from falsum.noise.base import each
 from falsum.objectives.summaries import LogSumExp, Scores, SquareSum, State, Summary, tempered
 from falsum.rows.table import Table
-from falsum.scan.dot_softmax import dot_softmax
+from falsum.scan.dot_softmax import Shares, dot_softmax
 from falsum.scan.gathered import gathered_scores
 from falsum.scan.mutated import distinct, mixed_scores
 from falsum.scan.picked import pays, picked_scores
@@ -97,19 +97,31 @@ def _softmax_state(scan: Scan) -> State:
     assert isinstance(asked.rows, Table)
     assert scan.drop is not None
     scaled = tempered(asked.vector, summary.temperature)
+    shares = None if scan.mutation is None else _shares(scan, scan.mutation, scaled)
     logsumexp, total = dot_softmax(
-        scaled, asked.rows, scan.drop, asked.rate, asked.seed, asked.dtype, sums_scores=summary.sums
+        scaled, asked.rows, scan.drop, asked.rate, asked.seed, asked.dtype, sums_scores=summary.sums, shares=shares
     )
     if not summary.sums:
         return logsumexp, total, total
-    # The sum is of every entity; the dropped ones are the targets, whose scores are known.
+    # The sum is of every entity; the dropped ones are the targets, whose scores are known, mixed or not.
     total = total.index_add(0, scan.drop.row, -scan.positive / summary.temperature)
     count = asked.rows.num - torch.bincount(scan.drop.row, minlength=len(total))
     return logsumexp, total, count.to(total.dtype)
 
 
+def _shares(scan: Scan, mutation: Mutation, scaled: Tensor) -> Shares:
+    """Of the mix of all entities: a share per entry, or one per entity."""
+    asked = scan.asked
+    ids = torch.arange(asked.rows.num, device=scaled.device)
+    take = mutation.mix(ids, scaled.new_empty(asked.rows.num, asked.rows.width), derive(asked.seed, "mutation")).take
+    by_entry = scaled * asked.target
+    return Shares(by_entry if take.shape[-1] > 1 else by_entry.sum(-1, keepdim=True), take)
+
+
 def _softmax_pays(scan: Scan) -> bool:
-    if scan.mutation is not None or not isinstance(scan.ids, range) or not isinstance(scan.asked.rows, Table):
+    if scan.mutation is not None and not scan.mutation.only_shares:
+        return False
+    if not isinstance(scan.ids, range) or not isinstance(scan.asked.rows, Table):
         return False
     assert isinstance(scan.summary, LogSumExp)
     assert scan.drop is not None
