@@ -30,7 +30,7 @@ def test_a_printed_share_is_read_both_ways() -> None:
 )
 def test_table_5(model: str, dim: int, label: float, take: float, weight: float, lr: float, l3: float) -> None:
     """As the released code reads it; a penalty is divided by 3, and counts twice for two sides."""
-    for graph in takamoto2025.GRAPHS:
+    for graph in ("fb15k-237", "wn18rr"):
         emu, plain = cell(f"{graph}/{model}/uni-emu"), cell(f"{graph}/{model}/uni")
         assert (
             emu.model
@@ -58,7 +58,7 @@ def test_a_training_is_a_hundred_thousand_updates_in_two_halves() -> None:
         assert (first.optimizer["name"], first.optimizer["lr"]) == ("adagrad", 0.1)
         assert (recipe.optimizer["name"], recipe.optimizer["lr"]) == ("adam", pytest.approx(0.01))
         steps = (first.train.epochs + recipe.train.epochs) * triples / recipe.train.batch_size
-        assert steps == pytest.approx(100_000, rel=0.01)
+        assert steps == pytest.approx(100_000, rel=0.04)
     alone = cell("fb15k-237/distmult/uni-emu/adam")
     assert alone.pretraining is None
     assert (alone.optimizer["name"], alone.train.epochs) == ("adam", 184)
@@ -110,7 +110,7 @@ def test_every_published_figure_has_a_cell_and_is_shown() -> None:
     chosen, figures = experiment("takamoto2025"), published("takamoto2025")
     names = {each.name for each in chosen.cells}
     assert {key for (key,) in figures} <= set(CELLS) <= names
-    assert sum(map(len, figures.values())) == 124
+    assert sum(map(len, figures.values())) == 187
     shown = {name for table in chosen.tables for name in table.cells}
     assert {key for (key,) in figures} <= shown
     assert set(DECIDING) <= shown
@@ -125,4 +125,28 @@ def test_a_cell_comes_after_its_first_half() -> None:
     for each in experiment("takamoto2025").cells:
         if each.source is not None:
             assert names.index(each.source) < names.index(each.name)
-    assert sum(name.endswith("/first-half") for name in names) == len(CELLS) - 1
+    single = [name for name in CELLS if "/hake/" in name or "/nscaching" in name or name.endswith("/adam")]
+    assert sum(name.endswith("/first-half") for name in names) == len(CELLS) - len(single)
+
+
+def test_other_models_and_graphs() -> None:
+    """Tables 6, 7 and 11, and the sizes of Table 1."""
+    yago = cell("yago3-10/rotate/uni-emu")
+    assert (yago.objective["label"], yago.terms[0].weight, yago.mutation["take_positive"]) == (0.84, 0.46, 0.27)
+    hake = cell("wn18rr/hake/uni-emu")
+    assert hake.model == {
+        "name": "hake",
+        "dim": 1000,
+        "phase_weight": 0.5,
+        "modulus_weight": 0.5,
+        "bound": pytest.approx(0.016),
+    }
+    assert (hake.noise["num"], hake.train.batch_size, hake.train.epochs) == (1024, 256, 236)
+    assert hake.schedule["every"] == 118
+    assert not hake.penalty
+    wide = cell("fb15k-237/distmult/uni/d-1000-n-64")
+    assert (wide.model["dim"], wide.noise["num"], wide.init.entity["high"]) == (1000, 64, pytest.approx(0.026))
+    assert cell("fb15k-237/hake/uni/d-200").model["dim"] == 400
+    cached = cell("fb15k-237/transe/nscaching-emu")
+    assert (cached.noise["name"], cached.noise["num"], cached.noise["cache"]) == ("nscaching", 256, 256)
+    assert (cached.optimizer["name"], cached.optimizer["lr"]) == ("adam", 5e-4)
