@@ -529,7 +529,7 @@ def test_status_of_the_published_tables(falsum: Command, tmp_path: Path) -> None
     ledger = tmp_path / "ledger.csv"
     cell = experiment("kamigaito2021").cell("kamigaito2021/wn18rr/complex/sce-ls")
     append(ledger, entry(cell.name, mrr=0.4801, valid_mrr=0.47, recipe_sha256=fingerprint(cell.recipe)))
-    text = falsum.ok("reproduce", "--status", "--markdown", "--ledger", ledger)
+    text = falsum.ok("reproduce", "kamigaito2021", "--status", "--markdown", "--ledger", ledger)
     assert text.count("**Table 2: ") == text.count("**Table 3: ") == text.count("**Tables 7, 8 and 9: ") == 2
     row = "| wn18rr/complex/sce-ls | 0.4801 | 0.477 | 0.1000 | 0.441 | 0.2000 | 0.491 | 0.3000 | 0.546 | 1 | inside |"
     assert text.count(row) == 2, "in Table 2, and in Table 3 as the cell without pre-training"
