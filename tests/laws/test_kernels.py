@@ -29,6 +29,7 @@ import oracle
 from falsum.graph.graph import Pairs, Side
 from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.compiled import can_compile, fused
+from falsum.kernels.distances import ANGLES, COMPLEX_MANHATTAN, LENGTHS
 from falsum.kernels.dropout import dropout, keep_mask
 from falsum.models import MODELS, Relations
 from falsum.noise import Candidates, Uniform
@@ -382,6 +383,19 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
         cases[f"{name} by rows"] = (distance.by_rows, (grad, score, query, rows))
         cases[f"{name} gathered score"] = (distance.own_score, (query, weight, ids))
         cases[f"{name} gathered by rows"] = (distance.own_by_rows, (own_grad, own, query, weight, ids))
+    for part, wider in ((ANGLES, 2), (LENGTHS, 7)):  # queries are wider than rows
+        query, rows, grad = numbers(3, 4, 6 + wider), numbers(3, 5, 6, seed=1), numbers(3, 4, 5, seed=2)
+        cases[f"{part.name} by query"] = (part.by_query, (grad, grad, query, rows))
+        cases[f"{part.name} by rows"] = (part.by_rows, (grad, grad, query, rows))
+    for mixes, wider in ((COMPLEX_MANHATTAN, 0), (LENGTHS, 7)):  # one that translates, and one that does not
+        query, target, rows = numbers(2, 3, 6 + wider), numbers(2, 3, 6, seed=1), numbers(8, 6, seed=2)
+        take, index = (numbers(8, 6, seed=3) > 0).float(), torch.tensor([[0, 7, 7, 2], [1, 2, 3, 0]])
+        given = (query, target, rows, take, index)
+        grad, score = numbers(2, 3, 4, seed=4), mixes.mixing.score(*given)
+        cases[f"{mixes.name} mixed by queries"] = (mixes.mixing.by_queries, (grad, score, *given))
+        if mixes is LENGTHS:
+            cases[f"{mixes.name} mixed score"] = (mixes.mixing.score, given)
+            cases[f"{mixes.name} mixed by rows"] = (mixes.mixing.by_rows, (grad, score, *given))
     return cases
 
 
