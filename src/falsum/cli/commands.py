@@ -6,12 +6,14 @@ So help, usage errors and `--version` answer at once: nothing here may import to
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import falsum
 from falsum import cli
+from falsum.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -211,8 +213,25 @@ def negatives(
 # ------------------------------------------------------------------------------------------------ theory and studies
 
 
-@app.command()
+class Subjects(TyperGroup):
+    """The theories of `falsum theory`: an unknown one is answered with those that there are."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise UserError(
+                f"There is no theory {args[0]!r}. Subjects: {', '.join(self.commands)}; without one, the unified view "
+                "of losses. A graph is named by an option: falsum theory --graph wn18rr."
+            )
+        return super().resolve_command(ctx, args)
+
+
+theories = typer.Typer(cls=Subjects, invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(theories, name="theory")
+
+
+@theories.callback()
 def theory(
+    context: typer.Context,
     graphs: Annotated[
         list[str] | None, typer.Option("--graph", help="A graph whose shift from training to test to show. Repeatable.")
     ] = None,
@@ -221,9 +240,40 @@ def theory(
 ) -> None:
     """To what every loss and noise makes a model converge, predicted and measured (Kamigaito & Hayashi 2021).
 
+    Or another subject: emu.
+
     Example: falsum theory --graph wn18rr --out figures
     """
-    cli.theory.theory(graphs or [], queries, folder)
+    if context.invoked_subcommand is None:
+        cli.theory.theory(graphs or [], queries, folder)
+    elif graphs or folder is not None or queries != 1000:
+        subject = context.invoked_subcommand
+        raise UserError(f"Options before {subject!r} belong to the unified view: give those of {subject!r} after it.")
+
+
+@theories.command()
+def emu(
+    run: Annotated[Path | None, typer.Option(help="A trained run whose mutated negatives to look at.")] = None,
+    take_positive: Annotated[
+        float | None,
+        typer.Option(help="Share of a row taken from the positive; default: the run's, or .06.", min=0, max=1),
+    ] = None,
+    noises: Annotated[
+        list[str] | None,
+        typer.Option("--noise", help="Negatives to show beside: k-hop:hops=3. Repeatable; default: k-hop."),
+    ] = None,
+    queries: Annotated[int, typer.Option(help="Training questions of the run to look at.", min=1)] = 512,
+    ledger: Annotated[
+        Path | None, typer.Option(help="A ledger of `falsum reproduce`: MRR by number of negatives, of cells NAME/n-K.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of questions, draws and masks.")] = 0,
+    folder: Annotated[Path | None, typer.Option("--out", help="Also write emu.html and its figures here.")] = None,
+) -> None:
+    """What embedding mutation does, each formula beside its Monte Carlo (Takamoto et al. 2025).
+
+    Example: falsum theory emu --run runs/world-default --take-positive 0.61 --out figures
+    """
+    cli.theory.emu(run, take_positive, noises or [], queries, ledger, seed, folder)
 
 
 @app.command()

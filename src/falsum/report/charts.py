@@ -20,6 +20,7 @@ COLORS = {
 }
 ON_WHITE = {"ink": "#444", "grid": "#ddd", "first": "#2563ab", "second": "#c2571a", "third": "#3f7d3a"}
 SERIES = ("first", "second", "third")
+CLOUDS = (("ink", ".", 3), ("first", "x", 4), ("second", "D", 4))
 SIZE_INCHES = (4.6, 2.7)
 
 
@@ -84,7 +85,34 @@ class DotChart:
     at: float | None = None
 
 
-def svg(chart: Chart | DotChart) -> str:
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Named points: x and y of equal length. A single one is drawn large."""
+
+    name: str
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Clouds of points, at most three, the first in the background, and what they show in words.
+
+    limits: the ends of both axes, so that charts side by side can be compared; None for those of the points.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    clouds: Sequence[Cloud]
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None
+    words: str = field(default="")
+
+
+Drawing = Chart | DotChart | Scatter
+
+
+def svg(chart: Drawing) -> str:
     """The chart as one `<svg>` element without ids shared with other charts, links or fonts. Needs matplotlib."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -92,12 +120,14 @@ def svg(chart: Chart | DotChart) -> str:
 
     with matplotlib.rc_context(_style(chart.title)):
         width, height = SIZE_INCHES
-        size = (width, height) if isinstance(chart, Chart) else (width, 0.7 + 0.32 * len(chart.rows))
+        size = (width, 0.7 + 0.32 * len(chart.rows)) if isinstance(chart, DotChart) else (width, height)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         if isinstance(chart, Chart):
             _draw_lines(axes, chart)
+        elif isinstance(chart, Scatter):
+            _draw_clouds(axes, chart)
         else:
             _draw_rows(axes, chart)
         axes.set_xlabel(chart.x_label)
@@ -149,6 +179,19 @@ def _draw_rows(axes: Any, chart: DotChart) -> None:
     axes.grid(axis="x")
 
 
+def _draw_clouds(axes: Any, chart: Scatter) -> None:
+    # Shapes tell the clouds apart where colours do not.
+    for cloud, (color, shape, size) in zip(chart.clouds, CLOUDS, strict=False):
+        size = 7 if len(cloud.x) == 1 else size
+        axes.plot(cloud.x, cloud.y, shape, color=COLORS[color][0], markersize=size, alpha=0.7, label=cloud.name)
+    if chart.limits is not None:
+        axes.set_xlim(*chart.limits[0])
+        axes.set_ylim(*chart.limits[1])
+    axes.set_ylabel(chart.y_label)
+    axes.grid(axis="both")
+    axes.legend(frameon=False, loc="best")
+
+
 def _draw(axes: Any, line: Line, color: str) -> None:
     alone = len(line.x) == 1
     axes.plot(line.x, line.y, color=color, linewidth=1.8, label=line.name, marker="o" if alone else None, markersize=5)
@@ -191,7 +234,7 @@ def _style(salt: str) -> dict[Any, Any]:
     }
 
 
-def _inline(document: str, chart: Chart | DotChart) -> str:
+def _inline(document: str, chart: Drawing) -> str:
     """The drawing of an SVG document: no prologue, metadata, style, name space or idle id; page colours, a label."""
     drawing = document[document.index("<svg") :].strip()
     drawing = re.sub(r"<(metadata|style)\b.*?</\1>", "", drawing, flags=re.DOTALL)
@@ -204,7 +247,7 @@ def _inline(document: str, chart: Chart | DotChart) -> str:
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{words}">', drawing, count=1)
 
 
-def document(chart: Chart) -> str:
+def document(chart: Drawing) -> str:
     """The chart as an SVG file of its own: dark ink on white, its title above."""
     drawing = svg(chart)
     for name, color in ON_WHITE.items():

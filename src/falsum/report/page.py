@@ -15,7 +15,7 @@ from falsum.evaluation import slices
 from falsum.evaluation.metrics import metric_intervals, metrics, with_rank
 from falsum.evaluation.questions import Interval
 from falsum.files import write_text
-from falsum.report.charts import Chart, DotChart, curves, hits_curve, svg
+from falsum.report.charts import Chart, Drawing, curves, hits_curve, svg
 from falsum.report.examples import Example, examples
 from falsum.report.summary import Summary, protocol_facts, recipe_facts, summarize
 from falsum.run.contents import Result as Evaluated
@@ -173,7 +173,7 @@ def _hits(annotated: pl.DataFrame) -> Chart:
     return hits_curve({side: ranked.filter(pl.col("side") == side)["rank"].to_numpy() for side in sides})
 
 
-def figure(chart: Chart | DotChart) -> Figure:
+def figure(chart: Drawing) -> Figure:
     return Figure(chart.title, svg(chart))
 
 

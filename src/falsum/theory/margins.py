@@ -1,0 +1,160 @@
+"""EMU's unbounded label smoothing and the margin at which its loss comes to rest (Takamoto et al., TMLR 2025).
+
+L = L_EMU + alpha L_CE: softmax cross-entropy over n negatives as they are, and over mutated ones with the label beta
+for every negative.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from falsum.errors import in_range
+
+# Bisection halves an interval of margins this often.
+HALVINGS = 200
+
+
+def unbounded(positive: Tensor, negatives: Tensor, label: float) -> Tensor:
+    """(...) unbounded label smoothing of scores (...) and (..., n): (S lse - s+ - beta sum s-) / n, S = 1 + beta n.
+
+    It is -[log p_0 + beta sum_k log p_k] / n with p the softmax over all 1 + n (Eq. 21). The division by n is in the
+    released code only.
+    """
+    n = negatives.shape[-1]
+    total = torch.logaddexp(positive, negatives.logsumexp(-1))
+    return ((1 + label * n) * total - positive - label * negatives.sum(-1)) / n
+
+
+def smoothed(positive: Tensor, negatives: Tensor, amount: float) -> Tensor:
+    """(...) cross-entropy with ordinary label smoothing: 1 - l for the positive, l spread over all 1 + n (Eq. 20)."""
+    n = negatives.shape[-1]
+    total = torch.logaddexp(positive, negatives.logsumexp(-1))
+    return total - (1 - amount) * positive - amount * (positive + negatives.sum(-1)) / (n + 1)
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """Ordinary label smoothing by `amount`, times `scale`."""
+
+    amount: float
+    scale: float
+
+
+def equivalent(label: float, negatives: int) -> Equivalent:
+    """What unbounded smoothing is: S / n times label smoothing of (n + 1) beta / S, with S = 1 + beta n. Exactly.
+
+    So it is no new family, but the old one with a constant near 1: beta = .25 of 256 negatives smooths by .988.
+    """
+    total = 1 + label * negatives
+    return Equivalent((negatives + 1) * label / total, total / negatives)
+
+
+def label_of(amount: float, negatives: int) -> float:
+    """The label beta of a negative whose ratio to the positive's is that of ordinary smoothing by `amount`."""
+    share = amount / (negatives + 1)
+    return share / (1 - amount + share)
+
+
+def cap(label: float) -> float:
+    """ln(1 / beta): the margin s+ - s- at which unbounded smoothing has no gradient, for all negatives alike."""
+    return math.inf if label == 0 else -math.log(label)
+
+
+def pull(margin: Tensor, label: float, negatives: int) -> Tensor:
+    """n dL/ds+ where all margins are `margin`: S p_0 - 1. Below 0 it pushes the positive up, above it pulls it down.
+
+    From -1 far below the cap over -(1 - beta) n / (n + 1) at equal scores to beta n far beyond it.
+    """
+    return (1 + label * negatives) / (1 + negatives * torch.exp(-margin)) - 1
+
+
+def equilibrium(alpha: float, label: float, take_positive: float, negatives: int) -> float:
+    """The margin D at which both losses balance, if all unmutated negatives have margin D, all mutated (1 - q) D:
+
+        alpha n e^-D / (1 + n e^-D) = (1 - q) / n [(1 + beta n) / (1 + n e^(-(1-q) D)) - 1].
+
+    Our own model, not the paper's, and a heuristic one: equal margins, scores linear in the row. The left side falls in
+    D and the right side grows, so there is one D; at alpha = 0 it is ln(1 / beta) / (1 - q). Infinite where nothing
+    pulls back: beta = 0 or q = 1.
+    """
+    in_range("[0, 1e6]", alpha=alpha)
+    in_range("[0, 1]", label=label, take_positive=take_positive)
+    in_range("[1, 1e9]", negatives=negatives)
+    keep = 1 - take_positive
+    if label == 0 or keep == 0:
+        return math.inf
+
+    def excess(margin: float) -> float:
+        own, mutated = math.exp(-margin), math.exp(-keep * margin)
+        push = alpha * negatives * own / (1 + negatives * own)
+        return push - keep * (label - mutated) / (1 + negatives * mutated)
+
+    low, high = 0.0, 1.0
+    while excess(high) > 0:
+        low, high = high, 2 * high
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+def share(margin: float, negatives: int) -> float:
+    """The softmax share of the positive where all margins are `margin`."""
+    return 1 / (1 + negatives * math.exp(-margin))
+
+
+def wanted_margin(negatives: int) -> float:
+    """ln n + 1: the margin at which the positive has e / (1 + e) = .73 of the softmax."""
+    return math.log(negatives) + 1
+
+
+def tuned(alpha: float, take_positive: float, negatives: int, margin: float) -> float:
+    """The label beta at which `equilibrium` is `margin`: its equation solved for beta, which is in it once.
+
+    At alpha = 0 it is exp(-(1 - q) D), the label whose cap on mutated negatives is (1 - q) D. Cross-entropy on top
+    lifts margins, so a larger alpha asks for a larger label. Above 1 there is none, since no label holds so strong a
+    push back: take a smaller alpha or q. Raises ValueError for q = 1, which mutates everything into the positive.
+    """
+    in_range("[0, 1)", take_positive=take_positive)
+    keep = 1 - take_positive
+    own, mutated = negatives * math.exp(-margin), math.exp(-keep * margin)
+    return mutated + alpha * own / (1 + own) * (1 + negatives * mutated) / keep
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Published settings of EMU. printed: the column n_P/d. By the paper's Eq. 6 it is q, the share of the positive; by
+    the released code, which keeps the negative's entry with this probability, 1 - q.
+    """
+
+    name: str
+    alpha: float
+    printed: float
+    label: float
+    negatives: int = 256
+
+    def margin(self, take_positive: float) -> float:
+        return equilibrium(self.alpha, self.label, take_positive, self.negatives)
+
+
+# Tables 5, 6, 7, 11 and 12 of the paper. DistMult of Table 12 is the base of its grid, with one number changed a line.
+PUBLISHED = (
+    Setting("ComplEx, FB15k-237 and WN18RR", 0.34, 0.92, 0.12),
+    Setting("DistMult, FB15k-237 and WN18RR", 0.73, 0.94, 0.25),
+    Setting("RotatE and TransE, FB15k-237 and WN18RR", 0.11, 0.39, 0.53),
+    Setting("ComplEx, YAGO3-10", 0.536, 0.804, 0.193),
+    Setting("DistMult, YAGO3-10", 0.54, 0.949, 0.22),
+    Setting("RotatE, YAGO3-10", 0.46, 0.73, 0.84),
+    Setting("HAKE", 0.1, 0.128, 0.964),
+    Setting("NSCaching ComplEx", 0.44, 0.34, 0.32),
+    Setting("NSCaching DistMult", 0.68, 0.17, 0.16),
+    Setting("NSCaching TransE", 0.54, 0.168, 0.151),
+    Setting("DistMult, Table 12", 0.11, 0.914, 0.53),
+    Setting("the same, alpha .9", 0.9, 0.914, 0.53),
+    Setting("the same, beta .1", 0.11, 0.914, 0.1),
+    Setting("the same, beta .9", 0.11, 0.914, 0.9),
+)
