@@ -22,6 +22,8 @@ ON_WHITE = {"ink": "#444", "grid": "#ddd", "first": "#2563ab", "second": "#c2571
 SERIES = ("first", "second", "third")
 CLOUDS = (("ink", ".", 3), ("first", "x", 4), ("second", "D", 4))
 SIZE_INCHES = (4.6, 2.7)
+# So many values on a logarithmic axis are all marked; of more, the powers of ten.
+FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,11 @@ def _draw_lines(axes: Any, chart: Chart) -> None:
         _draw(axes, line, COLORS[color][0])
     if chart.log_x:
         axes.set_xscale("log")
+        known = sorted({float(x) for line in chart.lines for x in line.x})
+        if len(known) <= FEW:
+            axes.set_xticks(known)
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter("")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6 if chart.marks else 10, integer=chart.whole_x))
     if chart.from_zero:

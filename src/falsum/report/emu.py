@@ -20,8 +20,8 @@ from falsum.theory.emu import LABEL, Law, Ranks
 from falsum.theory.geometry import Seen, Similarity
 from falsum.theory.mutation import Gradients, Nearer
 
-# Labels whose pull is drawn, and how many negatives they are for.
-LABELS, NEGATIVES = (0.1, 0.25, 0.53), 256
+# For how many negatives margins are drawn.
+NEGATIVES = 256
 # Bins of a curve of shares.
 BINS = 60
 Curves = Mapping[str, Sequence[tuple[int, float]]]
@@ -175,19 +175,25 @@ def rank_chart(ranks: Ranks) -> Chart:
     return Chart(title, "share q of the positive", lines, from_zero=True, whole_x=False, words=words)
 
 
-def pull_chart(labels: Sequence[float] = LABELS, negatives: int = NEGATIVES) -> Chart:
-    """What unbounded smoothing does to the positive's score over the margin: 0 at ln(1 / beta)."""
-    at = torch.linspace(0, 8, 161, dtype=torch.float64)
-    lines, said = [], []
-    for label in labels:
-        pull = margins.pull(at, label, negatives) / (label * negatives)
-        lines.append(Line(f"beta = {label:g}", at.numpy(), pull.numpy()))
-        said.append(f"beta {label:g} at {margins.cap(label):.2f}")
-    words = f"Gradient by s+ over the margin, of its largest value; n = {negatives}. It changes sign for "
-    words += ", ".join(said)
-    marks = [Mark(f"{margins.cap(label):.2f}", margins.cap(label), 0.0, of="cap") for label in labels]
-    title = "The margin cap of unbounded smoothing"
-    return Chart(title, "margin of all negatives", lines, whole_x=False, words=words, marks=marks, y_label="pull down")
+def balance_chart(negatives: int = NEGATIVES) -> Chart:
+    """What widens and what narrows margins for DistMult's settings: they balance at the equilibrium margin."""
+    setting = next(each for each in margins.PUBLISHED if each.name.startswith("DistMult"))
+    at = np.linspace(0, 12, 121)
+    pushed = [margins.push(float(x), setting.alpha, negatives) for x in at]
+    lines, marks, said = [Line("push of cross-entropy", at, pushed)], [], []
+    for share in (1 - setting.printed, setting.printed):
+        pulled = [margins.pull(float(x), setting.label, share, negatives) for x in at]
+        lines.append(Line(f"pull of EMU, q = {share:.2g}", at, pulled))
+        rest = setting.margin(share)
+        said.append(f"q = {share:.2g} at {rest:.2f}")
+        if rest < at[-1]:
+            marks.append(Mark(f"{rest:.2f}", rest, margins.push(rest, setting.alpha, negatives), of="rest"))
+    words = (
+        f"Push of {setting.alpha:g} times cross-entropy and pull of EMU with beta {setting.label:g} over the margin, "
+    )
+    words += f"{negatives} negatives; they balance for {' and '.join(said)}"
+    title = "What holds margins, DistMult's settings"
+    return Chart(title, "margin", lines, whole_x=False, words=words, marks=marks, y_label="gradient")
 
 
 def cap_chart(negatives: int = NEGATIVES) -> Chart:
@@ -209,11 +215,11 @@ def cosine_chart(title: str, shown: Sequence[Similarity]) -> Chart:
     lines, marks, said = [], [], []
     for each in shown:
         at, share = _shares(each.values.numpy(), -1.0, 1.0)
-        lines.append(Line(each.name, at, share))
-        said.append(f"{each.name} {float(each.values.mean()):.2f} on average")
+        law = "" if each.predicted is None else f", law {each.predicted:.2f}"
+        lines.append(Line(each.name + law, at, share))
+        said.append(f"{each.name} {float(each.values.mean()):.2f} on average{law}")
         if each.predicted is not None:
-            here = float(np.interp(each.predicted, at, share))
-            marks.append(Mark(f"predicted {each.predicted:.2f}", each.predicted, here, of=each.name))
+            marks.append(Mark("", each.predicted, float(np.interp(each.predicted, at, share)), of=each.name))
     words = f"{title}: {', '.join(said)}"
     return Chart(title, "cosine", lines, from_zero=True, whole_x=False, words=words, marks=marks, y_label="share")
 
@@ -282,7 +288,7 @@ def charts(found: Theory) -> dict[str, Drawing]:
     drawn: dict[str, Drawing] = {
         "emu-angle": angle_chart(found.laws),
         "emu-rank": rank_chart(found.ranks),
-        "emu-pull": pull_chart(),
+        "emu-balance": balance_chart(),
         "emu-cap": cap_chart(),
     }
     if found.seen is not None:
@@ -331,7 +337,7 @@ def context(found: Theory) -> dict[str, Any]:
         "nearer": nearer_words(found.nearer),
         "gradients": gradients_frame(found.gradients),
         "smoothing": smoothing_words(LABEL, NEGATIVES),
-        "margin_figures": [drawn[name] for name in ("emu-pull", "emu-cap")],
+        "margin_figures": [drawn[name] for name in ("emu-balance", "emu-cap")],
         "margins": margins_frame(),
         "tuning": tuning_frame(),
         "seen": seen,

@@ -64,34 +64,40 @@ def cap(label: float) -> float:
     return math.inf if label == 0 else -math.log(label)
 
 
-def pull(margin: Tensor, label: float, negatives: int) -> Tensor:
-    """n dL/ds+ where all margins are `margin`: S p_0 - 1. Below 0 it pushes the positive up, above it pulls it down.
+def push(margin: float, alpha: float, negatives: int) -> float:
+    """-dL/dD of alpha times softmax cross-entropy where all margins are D: alpha n e^-D / (1 + n e^-D)."""
+    own = negatives * math.exp(-margin)
+    return alpha * own / (1 + own)
 
-    From -1 far below the cap over -(1 - beta) n / (n + 1) at equal scores to beta n far beyond it.
+
+def pull(margin: float, label: float, take_positive: float, negatives: int) -> float:
+    """dL/dD of L_EMU where all margins are D, those of mutated negatives (1 - q) D:
+
+        (1 - q) / n [(1 + beta n) / (1 + n e^(-(1-q) D)) - 1] = (1 - q) (beta - e^(-(1-q) D)) / (1 + n e^(-(1-q) D)).
+
+    Below 0 it widens margins, by (1 - q) / n at most; above 0 it narrows them, by (1 - q) beta at most. It changes sign
+    at (1 - q) D = ln(1 / beta), and is weak until (1 - q) D comes near ln n: the cap is soft.
     """
-    return (1 + label * negatives) / (1 + negatives * torch.exp(-margin)) - 1
+    keep = 1 - take_positive
+    mutated = math.exp(-keep * margin)
+    return keep * (label - mutated) / (1 + negatives * mutated)
 
 
 def equilibrium(alpha: float, label: float, take_positive: float, negatives: int) -> float:
-    """The margin D at which both losses balance, if all unmutated negatives have margin D, all mutated (1 - q) D:
+    """The margin D of unmutated negatives at which `push` and `pull` balance.
 
-        alpha n e^-D / (1 + n e^-D) = (1 - q) / n [(1 + beta n) / (1 + n e^(-(1-q) D)) - 1].
-
-    Our own model, not the paper's, and a heuristic one: equal margins, scores linear in the row. The left side falls in
-    D and the right side grows, so there is one D; at alpha = 0 it is ln(1 / beta) / (1 - q). Infinite where nothing
+    Our own model, not the paper's, and a heuristic one: equal margins, scores linear in the row. The push falls
+    in D and the pull grows, so there is one D; at alpha = 0 it is ln(1 / beta) / (1 - q). Infinite where nothing
     pulls back: beta = 0 or q = 1.
     """
     in_range("[0, 1e6]", alpha=alpha)
     in_range("[0, 1]", label=label, take_positive=take_positive)
     in_range("[1, 1e9]", negatives=negatives)
-    keep = 1 - take_positive
-    if label == 0 or keep == 0:
+    if label == 0 or take_positive == 1:
         return math.inf
 
     def excess(margin: float) -> float:
-        own, mutated = math.exp(-margin), math.exp(-keep * margin)
-        push = alpha * negatives * own / (1 + negatives * own)
-        return push - keep * (label - mutated) / (1 + negatives * mutated)
+        return push(margin, alpha, negatives) - pull(margin, label, take_positive, negatives)
 
     low, high = 0.0, 1.0
     while excess(high) > 0:
@@ -121,8 +127,8 @@ def tuned(alpha: float, take_positive: float, negatives: int, margin: float) -> 
     """
     in_range("[0, 1)", take_positive=take_positive)
     keep = 1 - take_positive
-    own, mutated = negatives * math.exp(-margin), math.exp(-keep * margin)
-    return mutated + alpha * own / (1 + own) * (1 + negatives * mutated) / keep
+    mutated = math.exp(-keep * margin)
+    return mutated + push(margin, alpha, negatives) * (1 + negatives * mutated) / keep
 
 
 @dataclass(frozen=True)
