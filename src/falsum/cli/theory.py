@@ -84,7 +84,8 @@ def emu(
     if seen is not None:
         _tell(seen)
     if folder is not None:
-        _write(found, folder)
+        for path in shown.write(found, folder):
+            say(f"{'page' if path.suffix == '.html' else 'figure'}: {path}")
 
 
 def _curves(ledger: Path | None) -> shown.Curves:
@@ -116,9 +117,3 @@ def _tell(seen: Seen) -> None:
     say(shown.margin_words(seen))
     for note in seen.notes:
         say(note)
-
-
-def _write(found: shown.Theory, folder: Path) -> None:
-    for path in shown.write_figures(found, folder):
-        say(f"figure: {path}")
-    say(f"page: {shown.write_page(found, folder / 'emu.html')}")

@@ -42,17 +42,17 @@ class Trained:
 
 
 def trained_with(recipe: Recipe) -> Trained | None:
-    """EMU's numbers in a recipe of one mutated term and at most one other; None for any other loss."""
+    """EMU's numbers in a recipe of unbounded smoothing and at most one softmax; None for any other loss."""
     first = (recipe.objective, recipe.mutation, 1.0)
     terms = [first, *((term.objective, term.mutation, term.weight) for term in recipe.terms)]
-    mutated = [term for term in terms if term[1] is not None]
-    plain = [term for term in terms if term[1] is None]
-    if len(mutated) != 1 or len(plain) > 1 or any(part["name"] != "softmax" for part, _, _ in plain):
+    capped = [term for term in terms if term[0]["name"] == "unbounded-label-smoothing"]
+    plain = [weight for objective, mutation, weight in terms if objective["name"] == "softmax" and mutation is None]
+    if len(capped) != 1 or len(plain) > 1 or len(terms) > 1 + len(plain):
         return None
-    objective, mutation, weight = mutated[0]
-    if mutation is None or mutation["name"] != "emu" or objective["name"] != "unbounded-label-smoothing":
+    objective, mutation, weight = capped[0]
+    if mutation is not None and mutation["name"] != "emu":
         return None
-    return Trained(sum(term[2] for term in plain) / weight, objective["label"], mutation["take_positive"])
+    return Trained(sum(plain) / weight, objective["label"], mutation["take_positive"] if mutation else 0.0)
 
 
 def look(run: Run, noises: Sequence[Chosen], take_positive: float | None, questions: int, seed: int) -> Seen:

@@ -253,9 +253,9 @@ def _inline(document: str, chart: Drawing) -> str:
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{words}">', drawing, count=1)
 
 
-def document(chart: Drawing) -> str:
-    """The chart as an SVG file of its own: dark ink on white, its title above."""
-    drawing = svg(chart)
+def document(chart: Drawing, drawing: str = "") -> str:
+    """The chart as an SVG file of its own: dark ink on white, its title above. drawing: its `svg`, if there already."""
+    drawing = drawing or svg(chart)
     for name, color in ON_WHITE.items():
         drawing = drawing.replace(COLORS[name][1], color)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)

@@ -13,8 +13,9 @@ import torch
 
 from falsum import __version__
 from falsum.files import write_text
-from falsum.report.charts import SERIES, Chart, Cloud, Drawing, Line, Mark, Scatter, document
-from falsum.report.page import figure, rendered, require_extras
+from falsum.recipes.takamoto2025 import Reading
+from falsum.report.charts import SERIES, Chart, Cloud, Drawing, Line, Mark, Scatter, document, svg
+from falsum.report.page import Figure, rendered, require_extras
 from falsum.theory import margins
 from falsum.theory.emu import LABEL, Law, Ranks
 from falsum.theory.geometry import Seen, Similarity
@@ -24,6 +25,8 @@ from falsum.theory.mutation import Gradients, Nearer
 NEGATIVES = 256
 # Bins of a curve of shares.
 BINS = 60
+# How the column n_P/d may be read, and what the tables call that.
+READINGS: Mapping[Reading, str] = {"code": "code", "equation-6": "Eq. 6"}
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 
@@ -77,11 +80,11 @@ def margins_frame() -> pl.DataFrame:
             "n_P/d": f"{each.printed:g}",
             "beta": f"{each.label:g}",
         }
-        for reading, share in (("code", 1 - each.printed), ("Eq. 6", each.printed)):
-            margin = each.margin(share)
-            row[f"q, {reading}"] = f"{share:.3g}"
-            row[f"margin, {reading}"] = f"{margin:.2f}"
-            row[f"softmax, {reading}"] = f"{margins.share(margin, each.negatives):.3f}"
+        for reading, name in READINGS.items():
+            margin = each.margin(reading)
+            row[f"q, {name}"] = f"{each.take_positive(reading):.3g}"
+            row[f"margin, {name}"] = f"{margin:.2f}"
+            row[f"softmax, {name}"] = f"{margins.softmax_share(margin, each.negatives):.3f}"
         rows.append(row)
     return pl.DataFrame(rows)
 
@@ -181,10 +184,11 @@ def balance_chart(negatives: int = NEGATIVES) -> Chart:
     at = np.linspace(0, 12, 121)
     pushed = [margins.push(float(x), setting.alpha, negatives) for x in at]
     lines, marks, said = [Line("push of cross-entropy", at, pushed)], [], []
-    for share in (1 - setting.printed, setting.printed):
+    for reading in READINGS:
+        share = setting.take_positive(reading)
         pulled = [margins.pull(float(x), setting.label, share, negatives) for x in at]
         lines.append(Line(f"pull of EMU, q = {share:.2g}", at, pulled))
-        rest = setting.margin(share)
+        rest = setting.margin(reading)
         said.append(f"q = {share:.2g} at {rest:.2f}")
         if rest < at[-1]:
             marks.append(Mark(f"{rest:.2f}", rest, margins.push(rest, setting.alpha, negatives), of="rest"))
@@ -311,24 +315,23 @@ def _seen_charts(seen: Seen) -> dict[str, Drawing]:
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def write_figures(found: Theory, folder: Path) -> Iterator[Path]:
-    """Write every chart as an SVG file; the paths. Raises UserError when matplotlib is missing."""
+def write(found: Theory, folder: Path) -> Iterator[Path]:
+    """Write every chart as an SVG file, and the page emu.html, each whole or not at all; the paths.
+
+    Raises UserError when jinja2 or matplotlib is missing.
+    """
     require_extras()
+    drawn = {}
     for name, chart in charts(found).items():
-        write_text(folder / f"{name}.svg", document(chart))
+        drawn[name] = Figure(chart.title, svg(chart))
+        write_text(folder / f"{name}.svg", document(chart, drawn[name].svg))
         yield folder / f"{name}.svg"
+    write_text(folder / "emu.html", rendered("report", "emu.html.j2", context(found, drawn)))
+    yield folder / "emu.html"
 
 
-def write_page(found: Theory, path: Path) -> Path:
-    """Write the page, whole or not at all; the path. Raises UserError when jinja2 or matplotlib is missing."""
-    require_extras()
-    write_text(path, rendered("report", "emu.html.j2", context(found)))
-    return path
-
-
-def context(found: Theory) -> dict[str, Any]:
-    """Everything that the template shows."""
-    drawn = {name: figure(chart) for name, chart in charts(found).items()}
+def context(found: Theory, drawn: Mapping[str, Figure]) -> dict[str, Any]:
+    """Everything that the template shows. drawn: `charts` by name."""
     seen = found.seen
     of_run = [name for name in drawn if name.startswith(("emu-positive", "emu-between", "emu-axes", "emu-margins"))]
     return {

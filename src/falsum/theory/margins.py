@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from falsum.errors import in_range
+from falsum.recipes import takamoto2025
+from falsum.recipes.takamoto2025 import SETTINGS, TABLE_12, Emu, Reading
 
 # Bisection halves an interval of margins this often.
 HALVINGS = 200
@@ -108,7 +110,7 @@ def equilibrium(alpha: float, label: float, take_positive: float, negatives: int
     return (low + high) / 2
 
 
-def share(margin: float, negatives: int) -> float:
+def softmax_share(margin: float, negatives: int) -> float:
     """The softmax share of the positive where all margins are `margin`."""
     return 1 / (1 + negatives * math.exp(-margin))
 
@@ -133,9 +135,7 @@ def tuned(alpha: float, take_positive: float, negatives: int, margin: float) -> 
 
 @dataclass(frozen=True)
 class Setting:
-    """Published settings of EMU. printed: the column n_P/d. By the paper's Eq. 6 it is q, the share of the positive; by
-    the released code, which keeps the negative's entry with this probability, 1 - q.
-    """
+    """Published settings of EMU. printed: the column n_P/d, which `falsum.recipes.takamoto2025.take_positive` reads."""
 
     name: str
     alpha: float
@@ -143,15 +143,23 @@ class Setting:
     label: float
     negatives: int = 256
 
-    def margin(self, take_positive: float) -> float:
-        return equilibrium(self.alpha, self.label, take_positive, self.negatives)
+    def take_positive(self, reading: Reading) -> float:
+        return takamoto2025.take_positive(self.printed, reading)
+
+    def margin(self, reading: Reading) -> float:
+        """The equilibrium margin with n_P/d read as the code does, or as Eq. 6 does."""
+        return equilibrium(self.alpha, self.label, self.take_positive(reading), self.negatives)
 
 
-# Tables 5, 6, 7, 11 and 12 of the paper. DistMult of Table 12 is the base of its grid, with one number changed a line.
+def _of(name: str, emu: Emu) -> Setting:
+    return Setting(name, emu.alpha, emu.share, emu.beta)
+
+
+# Tables 5, 6, 7, 11 and 12 of the paper; of Table 12 the base of its grid, and with one number changed.
 PUBLISHED = (
-    Setting("ComplEx, FB15k-237 and WN18RR", 0.34, 0.92, 0.12),
-    Setting("DistMult, FB15k-237 and WN18RR", 0.73, 0.94, 0.25),
-    Setting("RotatE and TransE, FB15k-237 and WN18RR", 0.11, 0.39, 0.53),
+    _of("ComplEx, FB15k-237 and WN18RR", SETTINGS["complex"].emu),
+    _of("DistMult, FB15k-237 and WN18RR", SETTINGS["distmult"].emu),
+    _of("RotatE and TransE, FB15k-237 and WN18RR", SETTINGS["rotate"].emu),
     Setting("ComplEx, YAGO3-10", 0.536, 0.804, 0.193),
     Setting("DistMult, YAGO3-10", 0.54, 0.949, 0.22),
     Setting("RotatE, YAGO3-10", 0.46, 0.73, 0.84),
@@ -159,8 +167,5 @@ PUBLISHED = (
     Setting("NSCaching ComplEx", 0.44, 0.34, 0.32),
     Setting("NSCaching DistMult", 0.68, 0.17, 0.16),
     Setting("NSCaching TransE", 0.54, 0.168, 0.151),
-    Setting("DistMult, Table 12", 0.11, 0.914, 0.53),
-    Setting("the same, alpha .9", 0.9, 0.914, 0.53),
-    Setting("the same, beta .1", 0.11, 0.914, 0.1),
-    Setting("the same, beta .9", 0.11, 0.914, 0.9),
+    *(_of(name.replace("table-12", "DistMult, Table 12"), emu) for name, emu in TABLE_12.items()),
 )
