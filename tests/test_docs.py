@@ -105,6 +105,9 @@ def settings_of(words: list[str]) -> list[str]:
     name, *arguments = words[1:]
     group = typer.main.get_command(app)
     command = group.commands[name]  # type: ignore[attr-defined]
+    for inner in arguments[:1]:
+        if inner in getattr(command, "commands", {}):  # falsum theory emu
+            command, name, arguments = command.commands[inner], inner, arguments[1:]
     with command.make_context(name, arguments) as context:
         return list(context.params.get("settings") or [])
 
@@ -118,6 +121,8 @@ def test_every_command_parses(where: str, words: list[str]) -> None:
 def test_the_parser_can_refuse() -> None:
     with pytest.raises(Exception, match="No such option"):
         settings_of(["falsum", "train", "world", "--seed", "1"])
+    with pytest.raises(Exception, match="No such option"):
+        settings_of(["falsum", "theory", "emu", "--graph", "world"])
     with pytest.raises(Exception, match="Missing parameter"):
         settings_of(["falsum", "train"])
     with pytest.raises(KeyError):

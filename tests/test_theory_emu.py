@@ -262,9 +262,8 @@ def test_cosines_of_mutated_rows(share: float) -> None:
     ):
         assert float(found.mean()) == pytest.approx(float(law), abs=0.015)
     unit = torch.eye(2).double()  # orthogonal, of one norm
-    assert float(geometry.positive_mutated(unit[0], unit[1], share)) == pytest.approx(
-        share / math.sqrt(share + (1 - share))
-    )
+    assert float(geometry.positive_mutated(unit[0], unit[1], share)) == pytest.approx(share)
+    assert float(geometry.original_mutated(unit[0], unit[1], share)) == pytest.approx(1 - share)
     assert float(geometry.cosine(p, torch.zeros(200).double())) == 0
 
 
