@@ -14,7 +14,7 @@ from falsum.graph.graph import Graph, Query, Side
 from falsum.noise import Live, Sampler
 from falsum.probe.draws import drawn
 from falsum.probe.noises import Chosen
-from falsum.probe.truths import training_part
+from falsum.probe.truths import Facts, contains, training_part
 from falsum.recipe.parts import build
 from falsum.recipe.settings import Recipe
 from falsum.run.run import Run
@@ -58,9 +58,9 @@ def trained_with(recipe: Recipe) -> Trained | None:
 def look(run: Run, noises: Sequence[Chosen], take_positive: float | None, questions: int, seed: int) -> Seen:
     """Draw negatives for training questions with the tail open, and look at them with the run's best weights.
 
-    Uniform negatives are drawn as the paper's are: from all entities, known answers among them. The mutated ones are
-    the same ones, mutated. noises: what else is drawn; noises that learn are as they begin. take_positive: None for the
-    run's own. Only blocks of rows are held at a time.
+    Uniform negatives are drawn as the paper's are: from all entities, known answers among them, which margins leave
+    out. The mutated ones are the same ones, mutated. noises: what else is drawn; noises that learn are as they begin.
+    take_positive: None for the run's own. Only blocks of rows are held at a time.
 
     Raises UserError for a run without entity rows, weights that are not finite, and a noise that does not fit.
     """
@@ -72,7 +72,7 @@ def look(run: Run, noises: Sequence[Chosen], take_positive: float | None, questi
     samplers = {noise.label: noise.bind(training_part(graph), scoring.device) for noise in noises}
     view, parts = live(scoring, 0.0), []
     for place, query in enumerate(blocks(graph, triples, scoring)):
-        parts.append(_block(view, query, samplers, share, graph.num_entities, derive(seed, place)))
+        parts.append(_block(view, query, samplers, share, graph, derive(seed, place)))
     found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     first = graph.queries(triples[:TAILS], Side.TAIL, grouped=False).to(scoring.device)
     return Seen(
@@ -124,12 +124,12 @@ def blocks(graph: Graph, triples: Tensor, scoring: Scoring) -> Iterator[Query]:
 
 
 def _block(
-    view: Live, query: Query, samplers: Mapping[str, Sampler], share: float, entities: int, seed: int
+    view: Live, query: Query, samplers: Mapping[str, Sampler], share: float, graph: Graph, seed: int
 ) -> dict[str, Tensor]:
     """Flat cosines, predictions and margins of the negatives of some questions, by name; on the CPU."""
     device, target = query.anchor.device, query.target[:, None]
     random = generator(derive(seed, "uniform"), device)
-    ids = torch.randint(entities, (len(query), NEGATIVES), generator=random, device=device)
+    ids = torch.randint(graph.num_entities, (len(query), NEGATIVES), generator=random, device=device)
     positive, uniform = view.rows(target), view.rows(ids)
     mutated = mutate(positive, uniform, masks(tuple(uniform.shape), share, random))
     one, other = slice(None, -1), slice(1, None)  # neighbours: as many pairs as negatives, not their square
@@ -144,9 +144,10 @@ def _block(
         "itself, law": geometry.original_mutated(positive, uniform, share),
     }
     own = view.score(query, target)
-    found["margin"] = own - view.score(query, ids)
+    new = ~contains(Facts.of(graph, query).known, ids)  # training gives its answers no margin among themselves
+    found["margin"] = (own - view.score(query, ids))[new]
     with torch.no_grad():
-        found["mutated margin"] = own - view.against(query, mutated)
+        found["mutated margin"] = (own - view.against(query, mutated))[new]
     for label, sampler in samplers.items():
         draws = drawn(sampler, query, view, derive(seed, label), NEGATIVES)
         found[f"noise {label}"] = geometry.cosine(positive, view.rows(draws.ids))[draws.weight > 0]

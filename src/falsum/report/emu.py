@@ -135,10 +135,10 @@ def abouts_frame(seen: Seen) -> pl.DataFrame:
 def margin_words(seen: Seen) -> str:
     """The margins of a run beside the equilibrium margin."""
     found = seen.margins
-    mean, q = float(found.values.mean()), seen.take_positive
-    words = f"s+ - s- of uniform negatives: {mean:.2f} on average (sd {float(found.values.std()):.2f}); of the same "
-    words += f"mutated {found.mutated:.2f}, where a score linear in the row gives (1 - q) {mean:.2f} = "
-    words += f"{(1 - q) * mean:.2f}."
+    mean, kept = float(found.values.mean()), 1 - seen.take_positive
+    words = f"s+ - s- of uniform negatives, training answers left out: {mean:.2f} on average (sd "
+    words += f"{float(found.values.std()):.2f}); of the same mutated {found.mutated:.2f}, where a score linear in the "
+    words += f"row gives (1 - q) {mean:.2f} = {kept * mean:.2f}."
     if found.equilibrium is None:
         return words
     apart = mean - found.equilibrium
