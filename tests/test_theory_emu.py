@@ -189,7 +189,7 @@ def test_unbounded_smoothing_is_ordinary_smoothing_times_a_constant(label: float
 
 def test_labels_by_hand() -> None:
     assert margins.equivalent(0.25, 256).amount == pytest.approx(0.9885, abs=5e-5)
-    assert margins.label_of(0.2, 256) == pytest.approx(takamoto2025.VANILLA) == pytest.approx(9.718e-4, abs=1e-7)
+    assert margins.label_of(0.2, 256) == pytest.approx(takamoto2025.cells.VANILLA) == pytest.approx(9.718e-4, abs=1e-7)
     assert margins.cap(1.0) == 0
     assert margins.cap(0.0) == math.inf
 
@@ -311,7 +311,7 @@ def test_settings_of_a_recipe() -> None:
     assert trained_with(tiny(**(TERMS | {"terms": []}))) == Trained(0, 0.25, 0.3)
     assert trained_with(tiny()) is None
     assert trained_with(tiny(**(TERMS | {"mutation": {"name": "mixup"}}))) is None
-    emus = takamoto2025.SETTINGS["distmult"].emu
+    emus = takamoto2025.settings.SETTINGS["fb15k-237", "distmult"].emu
     assert trained_with(takamoto2025.recipe("takamoto2025/fb15k-237/distmult/uni-emu")) == Trained(
         emus.alpha, emus.beta, pytest.approx(0.06)
     )

@@ -13,7 +13,7 @@ import torch
 
 from falsum import __version__
 from falsum.files import write_text
-from falsum.recipes.takamoto2025 import Reading
+from falsum.recipes.takamoto2025.settings import Reading
 from falsum.report.charts import SERIES, Chart, Cloud, Drawing, Line, Mark, Scatter, document, svg
 from falsum.report.page import Figure, rendered, require_extras
 from falsum.theory import margins
