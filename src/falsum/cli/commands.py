@@ -317,7 +317,7 @@ def compare(
 
 @app.command()
 def reproduce(
-    name: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="kamigaito2021.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="kamigaito2021 or takamoto2025.")] = None,
     cells: Annotated[str, typer.Option(help="A glob of cells: 'wn18rr/complex/*'.")] = "*",
     budget: Annotated[float | None, typer.Option(help="Minutes after which to stop; go on later.", min=0)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the runs.")] = 0,

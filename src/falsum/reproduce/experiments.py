@@ -168,6 +168,10 @@ def _takamoto_tables() -> tuple[PaperTable, ...]:
         *table("Table 13: what EMU is made of", *takamoto2025.TABLE_13, *controls, graphs=only),
         *table("Table 14: label smoothing of 0.2", "vanilla-smoothing", graphs=only),
         *table("Table 12: alpha, n_P/d, beta", *table_12, graphs=only),
+        *table(
+            "Figure 5: other numbers of negatives",
+            *(f"{m}/{n}" for m in ("uni", "uni-emu") for n in takamoto2025.FIGURE_5),
+        ),
         *table("How the paper is to be read", "uni-emu/equation-6", "uni-emu/script", "uni-emu/adam", graphs=only),
     )
 

@@ -24,12 +24,13 @@ one). Phases of RotatE are learned as angles, theirs in units of pi / 0.26. One 
 `noise.shared` is set so; cells draw for each question, as theirs.
 """
 
-from falsum.recipes.takamoto2025.cells import CELLS, DECIDING, TABLE_8, TABLE_13, Combination, recipe
+from falsum.recipes.takamoto2025.cells import CELLS, DECIDING, FIGURE_5, TABLE_8, TABLE_13, Combination, recipe
 from falsum.recipes.takamoto2025.settings import GRAPHS, MODELS, TABLE_12, TRIPLES, take_positive
 
 __all__ = [
     "CELLS",
     "DECIDING",
+    "FIGURE_5",
     "GRAPHS",
     "MODELS",
     "TABLE_8",

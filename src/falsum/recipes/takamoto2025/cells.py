@@ -29,8 +29,9 @@ TABLE_8 = ("uni", "uni-emu", "san", "san-emu")
 TABLE_13 = ("uni-emu", "mutation-only", "smoothing-only", "uni")
 # Eq. 20 with 0.2 over 1 + n classes, as one label for each of n = 256 rivals.
 VANILLA = (0.2 / 257) / (1 - 0.2 + 0.2 / 257)
-# Table 1: dimensions and negatives that are not those of the other tables.
-SIZES = {"d-200-n-64": (200, 64), "d-1000-n-64": (1000, 64), "d-200": (200, 256), "d-1000": (1000, 256)}
+# Table 1 and Figure 5: dimensions and negatives that are not those of the other tables.
+FIGURE_5 = {f"n-{num}": (100, num) for num in (16, 64, 1024)}
+SIZES = {"d-200-n-64": (200, 64), "d-1000-n-64": (1000, 64), "d-200": (200, 256), "d-1000": (1000, 256), **FIGURE_5}
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ CELLS = {
         *(Combination(FB, "distmult", "uni-emu", variant) for variant in TABLE_12),
         *(Combination(FB, "distmult", "uni", size) for size in ("d-200-n-64", "d-1000-n-64")),
         Combination(FB, "distmult", "uni-emu", "d-200-n-64"),
+        *(Combination(FB, "distmult", method, size) for method in ("uni", "uni-emu") for size in FIGURE_5),
         Combination(YAGO, "distmult", "uni", "d-1000"),
         *(Combination(g, "hake", method) for g in GRAPHS for method in ("uni", "uni-emu")),
         *(Combination(FB, "hake", method, "d-200") for method in ("uni", "uni-emu")),
