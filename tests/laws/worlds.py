@@ -211,8 +211,10 @@ def label(value: object) -> str:
 def graph(num_entities: int = 7, num_relations: int = 2, sizes: Sequence[int] = (12, 4, 4), seed: int = 0) -> Graph:
     """Distinct random triples, dealt to train, valid and test."""
     pick = random.Random(seed)
-    every = [(h, r, t) for h in range(num_entities) for r in range(num_relations) for t in range(num_entities)]
-    chosen = pick.sample(every, sum(sizes))
+    places = pick.sample(range(num_entities * num_relations * num_entities), sum(sizes))  # of (h, r, t) in order
+    chosen = [
+        (at // num_entities // num_relations, at // num_entities % num_relations, at % num_entities) for at in places
+    ]
     splits, start = {}, 0
     for name, size in zip(("train", "valid", "test"), sizes, strict=False):
         splits[name] = torch.tensor(chosen[start : start + size], dtype=torch.int64).reshape(-1, 3)

@@ -58,14 +58,16 @@ def loss_interval(first: Array, second: Array, level: float, questions: Question
 
     Raises ValueError with fewer than two seeds, or where all triples share a question of a kind.
     """
-    if min(len(first), len(second), questions.freedom + 1) < 2:
+    freedom = questions.freedom
+    if min(len(first), len(second), freedom + 1) < 2:
         raise ValueError("an interval over seeds and questions needs two of each")
     of_seeds = [float(values.mean(1).var(ddof=1)) / len(values) for values in (first, second)]
-    rest = sum(rest_variance(values, questions) for values in (first, second))
     per_triple = first.mean(0) - second.mean(0)
-    of_triples = float(questions.variance(per_triple[None])[0])
+    rows = np.concatenate([_left(first), _left(second), per_triple[None]])
+    own, others, both = np.split(questions.parts(rows), [len(first), len(first) + len(second)], axis=1)
+    rest, of_triples = _of_rests(own) + _of_rests(others), float(combined(both)[0])
     u = student(level, welch(of_seeds, [len(first), len(second)]))
-    v = student(level, questions.freedom)
+    v = student(level, freedom)
     half = math.sqrt(max(u**2 * sum(of_seeds), v**2 * rest) + v**2 * max(of_triples - rest, 0.0))
     mean = float(first.mean() - second.mean())
     return Interval(mean - half, mean + half)
@@ -76,9 +78,18 @@ def rest_variance(values: Array, questions: Questions) -> float:
 
     Seeds are independent. S rows of which the mean row is taken have S - 1 degrees of freedom.
     """
-    left = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
-    seeds = len(values)
-    return float(combined(questions.parts(left).sum(1, keepdims=True))[0]) / (seeds * (seeds - 1))
+    return _of_rests(questions.parts(_left(values)))
+
+
+def _left(values: Array) -> Array:
+    """(S, T) without the means of rows and columns."""
+    return values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
+
+
+def _of_rests(parts: Array) -> float:
+    """`rest_variance` from the (3, S) variances of what is left of each row."""
+    seeds = parts.shape[1]
+    return float(combined(parts.sum(1, keepdims=True))[0]) / (seeds * (seeds - 1))
 
 
 def welch(variances: Sequence[float], sizes: Sequence[int]) -> int:

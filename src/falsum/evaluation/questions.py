@@ -67,7 +67,8 @@ class Questions:
 
     def parts(self, rows: Array) -> Array:
         """(3, k) variances of the means of (k, T) values by tail questions, by head questions, and by triples."""
-        return np.stack([_jackknife(rows, group) for group in (self.tail, self.head, self.triple)])
+        left = rows.mean(1, keepdims=True) - rows
+        return np.stack([_jackknife(left, group) for group in (self.tail, self.head, self.triple)])
 
     def intervals(self, rows: Array, level: float) -> list[Interval]:
         """Intervals of the k means of (k, T) values, by Student's t.
@@ -90,13 +91,12 @@ def _numbered(key: Array) -> Array:
     return np.unique(key, return_inverse=True)[1]
 
 
-def _jackknife(rows: Array, group: Array) -> Array:
-    """(k,) variances of the means of (k, T) rows: (G - 1) / G times the squares by which leaving a group out moves it.
+def _jackknife(left: Array, group: Array) -> Array:
+    """(k,) variances of the means of rows, (G - 1) / G times the squares by which leaving a group out moves them.
 
-    Without one group of m values the mean moves by the group's sum of (mean - value), over T - m.
+    left: (k, T) mean - value. Without one group of m values the mean moves by the group's sum of it, over T - m.
     """
     size = np.bincount(group)
-    left = rows.mean(1, keepdims=True) - rows
     moved = np.stack([np.bincount(group, weights=row) for row in left]) / (len(group) - size)
     return np.asarray((len(size) - 1) / len(size) * (moved**2).sum(1))
 
