@@ -36,7 +36,9 @@ __all__ = ["falsum"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["falsum.__main__", "falsum.cli.runs"])
+PROCESSES.set_forkserver_preload(
+    ["falsum.__main__", "falsum.cli.runs", "torch._dynamo"]
+)  # the first step imports the last
 
 # Long enough to be hit, and with a checkpoint at every step, so that most kills hit a file being written.
 LONG = {"train.epochs": 24, "train.batch_size": 20, "validation.every": 4, "validation.patience": 0}
