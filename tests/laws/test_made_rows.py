@@ -73,14 +73,16 @@ def results(
 def test_rows_of_each_question_train_as_those_of_a_table(
     objective: tuple[str, dict], mutation: Mutation | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whole and in blocks, as those of a table whole."""
     parts, built = worlds.scoring("distmult", GRAPH, seed=2), worlds.make_objective(objective)
-    for block in (1 << 22, 30):
-        monkeypatch.setattr(falsum.scan.scoring, "BLOCK", block)
-        for noise, grouped in itertools.product(SHAPES, (False, True)):
-            query = GRAPH.queries(GRAPH.splits["train"], Side.TAIL, grouped=grouped)
-            drawn = worlds.draw(noise, GRAPH, query, 1)
-            plain = results(parts, parts, built, query, drawn, mutation)
-            worlds.same(results(StretchedScorer(parts), parts, built, query, drawn, mutation), plain)
+    for noise, grouped in itertools.product(SHAPES, (False, True)):
+        query = GRAPH.queries(GRAPH.splits["train"], Side.TAIL, grouped=grouped)
+        drawn = worlds.draw(noise, GRAPH, query, 1)
+        plain = results(parts, parts, built, query, drawn, mutation)
+        for block in (1 << 22, 30):
+            with monkeypatch.context() as patch, worlds.about(noise):
+                patch.setattr(falsum.scan.scoring, "BLOCK", block)
+                worlds.same(results(StretchedScorer(parts), parts, built, query, drawn, mutation), plain)
 
 
 def test_rows_of_each_question_are_scored_in_blocks() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -206,6 +207,16 @@ def label(value: object) -> str:
         name, given = value
         return "-".join([name, *(f"{k}={v}" for k, v in given.items())])
     return str(value)
+
+
+@contextmanager
+def about(*members: object) -> Iterator[None]:
+    """Names the members of families that a loop has come to below whatever fails inside."""
+    try:
+        yield
+    except Exception as failure:
+        failure.add_note("for " + ", ".join(map(label, members)))
+        raise
 
 
 def graph(num_entities: int = 7, num_relations: int = 2, sizes: Sequence[int] = (12, 4, 4), seed: int = 0) -> Graph:
