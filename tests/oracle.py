@@ -67,15 +67,15 @@ def rotate(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
 
 
 def hake(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:
-    """Default weights 0.5 * 0.1 and 1, angles in units of pi / 0.1."""
-    half, unit = len(h) // 2, math.pi / 0.1
+    """Weights 0.5 * 0.125 and 1, angles in units of pi / 0.125."""
+    half, unit = len(h) // 2, math.pi / 0.125
     angle = sum(abs(math.sin(unit * (h[k] + r[k] - t[k]) / 2)) for k in range(half))
     gaps = []
     for k in range(half):
         size = abs(1 + r[half + k])
         bias = max(min(r[2 * half + k], 1.0), -size)
         gaps.append(h[half + k] * (size + bias) - t[half + k] * (1 - bias))
-    return -0.05 * angle - math.sqrt(sum(gap * gap for gap in gaps))
+    return -0.0625 * angle - math.sqrt(sum(gap * gap for gap in gaps))
 
 
 def transh(h: Row, r: Row, t: Row, core: Sequence[Row] | None) -> float:

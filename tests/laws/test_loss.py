@@ -372,10 +372,11 @@ def holds(objective: tuple[str, dict]) -> bool:
 def ordered(objective: tuple[str, dict]) -> bool:
     """Whether a higher target is always better and a higher candidate never.
 
-    Label smoothing wants every candidate to score, see below, and a square has a level that it wants. Where gradients
-    flow through the weights of hard negatives, low ones are pulled up.
+    Label smoothing wants every candidate to score, see below, and so do labels of candidates; a square has a level that
+    it wants. Where gradients flow through the weights of hard negatives, low ones are pulled up.
     """
-    return not (smoothed(objective) or objective[0] == "squared" or objective[1].get("detach") is False)
+    levels = ("squared", "unbounded-label-smoothing", "soft-negatives")
+    return not (smoothed(objective) or objective[0] in levels or objective[1].get("detach") is False)
 
 
 @given(scores=st.lists(st.floats(-8, 8), min_size=1, max_size=5), positive=st.floats(-8, 8))

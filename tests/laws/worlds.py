@@ -52,6 +52,7 @@ MODEL_OPTIONS: Mapping[str, dict[str, Any]] = {
     "tucker": {"relation_dim": 3},
     "tucker3": {"relation_dim": 3},
     "transd": {"relation_dim": 5},
+    "hake": {"bound": 0.125},  # its weights start at halves and sixteenths, which fp32 has exactly
 }
 
 # Settings of every objective that change its formula; a new objective is tested with its defaults at least.
