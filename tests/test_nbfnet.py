@@ -19,13 +19,14 @@ from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import BOTH_SIDES, Graph, Query, Side
 from falsum.kernels.edges import Edges
 from falsum.models import NBFNet
-from falsum.mutations import Mixup
+from falsum.mutations import EMU, Mixup
 from falsum.noise import Candidates
 from falsum.recipe.assemble import assemble
 from falsum.recipe.settings import read
 from falsum.run.run import Run
 from falsum.scan.loss import loss
 from falsum.scan.network import Facts, NetworkScorer
+from falsum.seeds import derive
 from laws import worlds
 
 SMALL = worlds.graph(5, 2, sizes=(9, 3, 3), seed=4)
@@ -228,13 +229,14 @@ def test_objectives_noises_and_mutations_take_its_rows() -> None:
                 wanted += worlds.specified(objective, positives, negatives, [1.0] * len(rivals), 6)
             torch.testing.assert_close(values, torch.tensor(wanted, dtype=torch.float64), rtol=1e-8, atol=1e-8)
     query, ids = GRAPH.queries(GRAPH.splits["train"][:2], Side.TAIL, grouped=False), torch.tensor([[0, 1], [2, 3]])
-    mixed = loss(model, worlds.make_objective(("margin", {})), query, Candidates(ids), 5, mutation=Mixup())
     asked = model.ask(query, Candidates(ids), 5)
-    take = Mixup().mix(ids, asked.rows.of(ids), 5).take
-    rows = take * asked.target[:, None] + (1 - take) * asked.rows.of(ids)
-    scores = model.model.compare(asked.vector[:, None], torch.cat([asked.target[:, None], rows], 1)).squeeze(1)
-    hinge = torch.relu(1 + scores[:, 1:] - scores[:, :1]).sum(1)
-    torch.testing.assert_close(mixed, hinge)
+    for mutation in (Mixup(), EMU(0.5)):
+        take = mutation.mix(ids, asked.rows.of(ids), derive(5, "mutation")).take
+        rows = take * asked.target[:, None] + (1 - take) * asked.rows.of(ids)
+        scores = model.model.compare(asked.vector[:, None], torch.cat([asked.target[:, None], rows], 1)).squeeze(1)
+        hinge = torch.relu(1 + scores[:, 1:] - scores[:, :1]).sum(1)
+        mixed = loss(model, worlds.make_objective(("margin", {})), query, Candidates(ids), 5, mutation=mutation)
+        torch.testing.assert_close(mixed, hinge)
 
 
 # ------------------------------------------------------------------------------------------------------------- runs
@@ -243,7 +245,7 @@ PAPER = {
     "model": {"name": "nbfnet", "dim": 4, "layers": 2, "remove_one_hop": True},
     "objective": {"name": "self-adversarial", "inverse_temperature": 2.0},
     "noise": {"name": "uniform", "num": 3, "filtered": True},
-    "terms": [{"objective": {"name": "margin"}, "mutation": {"name": "mixup"}, "weight": 0.5}],
+    "terms": [{"objective": {"name": "margin"}, "mutation": {"name": "emu"}, "weight": 0.5}],
     "optimizer": {"name": "adam", "lr": 0.01},
     "train": {"epochs": 3, "batch_size": 8, "device": "cpu"},
     "validation": {"every": 1},
