@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import falsum.models.nbfnet
+import falsum.models.nbfnet as nbfnet
+from command import Command, falsum
 from falsum import api
 from falsum.errors import Interrupted, UserError
 from falsum.evaluation.ranks import score_matrix
@@ -28,6 +29,8 @@ from falsum.scan.loss import loss
 from falsum.scan.network import Facts, NetworkScorer
 from falsum.seeds import derive
 from laws import worlds
+
+__all__ = ["falsum"]
 
 SMALL = worlds.graph(5, 2, sizes=(9, 3, 3), seed=4)
 # With an entity that nothing leads to.
@@ -140,7 +143,7 @@ def test_scores_and_gradients_are_those_of_the_loops(settings: NBFNet, monkeypat
         (theirs @ by).sum().backward()
         wanted = theirs.detach(), gradients(model)
         for together in (1, 64):  # questions that go through a layer at a time
-            monkeypatch.setattr(falsum.models.nbfnet, "at_a_time", lambda *_, size=together: size)
+            monkeypatch.setattr(nbfnet, "at_a_time", lambda *_, size=together: size)
             scores = score_matrix(model, query)
             (scores @ by).sum().backward()
             worlds.same((scores.detach(), gradients(model)), wanted)
@@ -322,6 +325,21 @@ def test_another_graph_is_asked_by_its_own_facts(tmp_path: Path) -> None:
     assert "newest" in run.predict(relation="r1", tail="new 0", top_k=9, graph=larger)["label"]
     assert len(run.evaluate("test", graph=larger).frame) == len(own.frame)
     assert run.kept("test").result is not None  # of the graph that it was trained on
+
+
+def test_the_command_line_asks_about_another_graph(tmp_path: Path, falsum: Command) -> None:
+    run = api.train(LARGER, read(PAPER), folder=tmp_path / "run", **{"train.epochs": 1})
+    for name, triples in LARGER.splits.items():
+        lines = [f"new{h}\tr{r}\tnew{t}\n" for h, r, t in triples.tolist()]
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / f"{name}.txt").write_text("".join(lines))
+    before = run.kept("test").result
+    out = falsum.ok("evaluate", run.folder, "--graph", tmp_path / "other")
+    assert f"{run.evaluate('test', keep=False).metrics()['mrr']:.4f}" in out
+    assert run.kept("test").result == before
+    assert "new2" in falsum.ok(
+        "predict", run.folder, "--head", "new1", "--relation", "r0", "--graph", tmp_path / "other"
+    )
 
 
 def test_another_graph_needs_known_relations_and_no_entity_rows(tmp_path: Path) -> None:
