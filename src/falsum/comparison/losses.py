@@ -167,7 +167,7 @@ def parts(loss: str, model: str, graph: Graph) -> Parts:
     found: Parts = copy.deepcopy(LOSSES[loss])
     if _has(found, "noise.num"):
         found["noise"]["num"] = max(1, min(256, graph.num_entities // 4))
-    if not MODELS[model].compare.linear:
+    if model in MODELS and not MODELS[model].compare.linear:
         for objective in (found["objective"], *(term["objective"] for term in found.get("terms", []))):
             if "offset" in options("objective", objective["name"]).model_fields:
                 objective["offset"] = OFFSET

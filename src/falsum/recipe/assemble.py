@@ -10,7 +10,7 @@ import torch
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.graph.weighting import Weighting, untrained
-from falsum.models import ScoreModel
+from falsum.models import Network, ScoreModel
 from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import Live, Noise, Sampler
 from falsum.noise.proposals.frozen import FrozenDraws
@@ -19,9 +19,10 @@ from falsum.objectives.penalties import Penalty
 from falsum.recipe.memory import refuse_too_large
 from falsum.recipe.parts import build
 from falsum.recipe.rules import row_wise, share_rows
-from falsum.recipe.settings import Recipe
+from falsum.recipe.settings import Dropout, Init, Recipe
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
+from falsum.scan.network import Facts, NetworkScorer
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
 from falsum.training.job import Job, Term, Validation
@@ -37,18 +38,23 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
     device = pick_device(recipe.train.device)
     graph = graph.with_inverses() if recipe.train.inverses else graph
     with torch.device("meta"):  # its sizes, in no memory
-        shape: ScoreModel = build("model", recipe.model)
+        shape: ScoreModel | Network = build("model", recipe.model)
     noise: Noise = build("noise", recipe.noise)
     penalties: list[Penalty] = [build("penalty", part) for part in recipe.penalty]
     optimizer: Optimizer = build("optimizer", recipe.optimizer)
-    if any(penalty.linear_only for penalty in penalties) and not shape.compare.linear:
+    if isinstance(shape, Network):
+        refuse_rowless(recipe)
+    elif any(penalty.linear_only for penalty in penalties) and not shape.compare.linear:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
     terms = terms_of(recipe)
     refuse_mutations(recipe, terms, shape, noise)
     by_rows = row_wise(optimizer, noise, penalties)
-    kept = _kept(graph, shape, optimizer, by_rows=by_rows)
+    if isinstance(shape, Network):
+        kept = _made(recipe, graph, shape, optimizer, noise)
+    else:
+        kept = _kept(graph, shape, optimizer, by_rows=by_rows)
     refuse_too_large(kept, device)
     try:
         sampler = noise.bind(graph, device).to(device)
@@ -57,7 +63,8 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
     for part in sampler.modules():
         if isinstance(part, FrozenDraws):
             part.take(trained)
-    refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
+    planned = kept | _drawn(recipe, graph, noise, sampler)
+    refuse_too_large(planned, device)
     weighting = build("weighting", recipe.weighting)
     refuse_inseparable(recipe, terms, weighting)
     return Job(
@@ -78,13 +85,21 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
         order=recipe.train.order,
         seed=recipe.train.seed,
         trained=trained,
+        planned=planned,
     )
 
 
-def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scoring:
-    """Model and tables on the recipe's device, fresh. graph: with inverse relations where the recipe wants them."""
+def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scoring | NetworkScorer:
+    """Model and tables, or network and graph, on the recipe's device, fresh. graph: with inverse relations where the
+    recipe wants them.
+    """
     device = pick_device(recipe.train.device)
-    model: ScoreModel = build("model", recipe.model)
+    model: ScoreModel | Network = build("model", recipe.model)
+    if isinstance(model, Network):
+        module = model.built(graph.num_base_relations)
+        module.reset(recipe.train.seed)
+        own = torch.arange(graph.num_base_relations, device=device)
+        return NetworkScorer(module.to(device), Facts.of(graph, own, len(own), model.hides))
     entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
     relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
     initialise(recipe, entities, relations, model)
@@ -96,6 +111,23 @@ def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scorin
         recipe.dropout.relation,
         pick_dtype(recipe.train.precision, device),
     )
+
+
+def refuse_rowless(recipe: Recipe) -> None:
+    """Raises UserError where a recipe says something about rows and its model keeps none."""
+    said = {
+        "penalty": bool(recipe.penalty),
+        "dropout": recipe.dropout != Dropout(),
+        "init": recipe.init != Init(),
+        "pretraining": recipe.pretraining is not None,
+    }
+    for name, given in said.items():
+        if given:
+            raise UserError(
+                f"Setting {name} is about rows of entities and relations, and model {recipe.model['name']!r} keeps "
+                f"none: it makes rows for each question. Leave {name} out, or take a model that keeps rows, such as "
+                "complex."
+            )
 
 
 def refuse_inseparable(recipe: Recipe, terms: Sequence[Term], weighting: Weighting) -> None:
@@ -111,13 +143,14 @@ def refuse_inseparable(recipe: Recipe, terms: Sequence[Term], weighting: Weighti
         )
 
 
-def refuse_mutations(recipe: Recipe, terms: Sequence[Term], model: ScoreModel, noise: Noise) -> None:
+def refuse_mutations(recipe: Recipe, terms: Sequence[Term], model: ScoreModel | Network, noise: Noise) -> None:
     """Raises UserError for a mutation that cannot mean anything with this model or noise."""
+    linear = isinstance(model, ScoreModel) and model.compare.linear
     for mutation in (term.mutation for term in terms if term.mutation is not None):
         name = next(name for name, cls in MUTATIONS.items() if type(mutation) is cls)
-        if mutation.linear_only and not model.compare.linear:
+        if mutation.linear_only and not linear:
             raise UserError(
-                f"Mutation {name!r} is for inner products; model {recipe.model['name']!r} is a distance. Use emu."
+                f"Mutation {name!r} is for inner products; model {recipe.model['name']!r} has none. Use emu."
             )
         if mutation.drawn_only and noise.everyone:
             raise UserError(
@@ -149,6 +182,20 @@ def _kept(graph: Graph, model: ScoreModel, optimizer: Optimizer, *, by_rows: boo
             per_entry * graph.num_relations * model.relation_width
         ),
         f"the {own:,} parameters of the score model": per_entry * own,
+    }
+
+
+def _made(recipe: Recipe, graph: Graph, network: Network, optimizer: Optimizer, noise: Noise) -> dict[str, int]:
+    """Bytes that a training of a network keeps or makes at every step, at most."""
+    with torch.device("meta"):
+        own = sum(parameter.numel() for parameter in network.built(graph.num_base_relations).parameters())
+    train = graph.splits["train"]
+    questions = min(recipe.train.batch_size, len(train)) * (2 if graph.has_inverses and noise.blind else 1)
+    pairs = sum(len(torch.unique(train[:, [end, 1]], dim=0)) for end in (0, 2))
+    working = network.working(2 * len(train), pairs, graph.num_entities, questions)
+    return {
+        f"the {own:,} parameters of the network": 4 * (2 + len(optimizer.slots(torch.empty(0)))) * own,
+        f"rows of {graph.num_entities:,} entities, made for {questions:,} questions at a time": working,
     }
 
 

@@ -7,10 +7,10 @@ import difflib
 from falsum.errors import UserError
 from falsum.graph.graph import Graph
 from falsum.recipe.settings import Recipe
-from falsum.recipes import general, kamigaito2021, takamoto2025
+from falsum.recipes import general, kamigaito2021, takamoto2025, zhu2021
 
-GENERAL = {"default": general.default, "strong": general.strong}
-PAPERS = (kamigaito2021, takamoto2025)
+GENERAL = {"default": general.default, "strong": general.strong, "nbfnet": general.nbfnet}
+PAPERS = (kamigaito2021, takamoto2025, zhu2021)
 
 
 def names() -> list[str]:

@@ -71,8 +71,7 @@ class Trainer:
         self.rank_progress = rank_progress
         self.device = job.scoring.device
         self.weights = job.scoring.parameters()
-        tables = {"entities": job.scoring.entities, "relations": job.scoring.relations}
-        by_rows = {name: table for name, table in tables.items() if table.row_wise}
+        by_rows = {name: table for name, table in job.scoring.tables.items() if table.row_wise}
         whole = {name: p for name, p in self.weights.items() if name not in by_rows}
         self.learned = [LearnedNumbers(term.objective.learned, self.device) for term in job.terms]
         own = {f"objective.{i}.{name}": (p, lr) for i, held in enumerate(self.learned) for name, p, lr in held.listed()}
@@ -126,16 +125,21 @@ class Trainer:
         drawn = []
         for part, batch in enumerate(self.batches.at(epoch, inside)):
             candidates = job.sampler.draw(batch, derive(job.seed, step, "noise", part), view)
-            asked = job.scoring.ask(batch, candidates, derive(job.seed, step, "dropout", part))
-            value = self._loss(batch, candidates, asked, part, view) / self.triples_per_step
-            total += value.detach()
-            (value + self._penalty(asked)).backward()
+            total += self._part(batch, candidates, part, view)
             drawn.append((batch, candidates))
         self._table_penalty()
         self.updaters["optimizer"].step(self._scale())
         self._learn(drawn, view)
         self.position.step += 1
         return float(total) / len(BOTH_SIDES)
+
+    def _part(self, batch: Query, candidates: Candidates, part: int, view: Live) -> Tensor:
+        """0-dim loss of one batch of a step, after its backward pass; what was made for it is gone then."""
+        job = self.job
+        asked = job.scoring.ask(batch, candidates, derive(job.seed, self.position.step, "dropout", part))
+        value = self._loss(batch, candidates, asked, part, view) / self.triples_per_step
+        (value + self._penalty(asked)).backward()
+        return value.detach()
 
     def _loss(self, batch: Query, candidates: Candidates, asked: Asked, part: int, view: Live) -> Tensor:
         """0-dim: the weighted sum of the terms over the batch's targets."""
@@ -171,9 +175,8 @@ class Trainer:
         return sum((value for value in values if value is not None), start=zero).sum() / self.triples_per_step
 
     def _table_penalty(self) -> None:
-        scoring = self.job.scoring
         for penalty in self.job.penalties:
-            value = penalty.of_tables(scoring.entities.whole, scoring.relations.whole)
+            value = penalty.of_tables(*(self.job.scoring.table(name).whole for name in ("entities", "relations")))
             if value is not None:
                 value.backward()
 
