@@ -199,6 +199,12 @@ class Graph:
             digest.update(part.encode() + b"\0" + triples.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def with_relations(self, labels: pl.Series) -> Graph:
+        """The graph with these relations too, behind its own, though no triple has them. Before inverses."""
+        new = labels.filter(~labels.is_in(self.relations.implode()))
+        relations = pl.concat([self.relations, new.rename(self.relations.name)])
+        return replace(self, relations=relations, num_base_relations=len(relations))
+
     def with_inverses(self) -> Graph:
         """The graph with an inverse for each relation: a head question becomes the tail question of the inverse.
 

@@ -216,8 +216,10 @@ class Run:
                 f"Model {self.recipe.model['name']!r} keeps a row for each entity that it was trained with, and none "
                 f"for those of {graph.name!r}. Networks, such as nbfnet, can be asked about other graphs."
             )
-        base = (each.relations[: each.num_base_relations] for each in (graph, self.graph))
-        scoring = self.scoring.on(graph, matched(self.folder, "relations", *base))
+        known = self.graph.relations[: self.graph.num_base_relations]
+        matched(self.folder, "relations", graph.relations[: graph.num_base_relations], known)
+        graph = graph.with_relations(known)  # what no triple there says may be asked for all the same
+        scoring = self.scoring.on(graph, matched(self.folder, "relations", graph.relations, known))
         return graph.with_inverses() if self.recipe.train.inverses else graph, scoring
 
     def neighbors(self, label: str, top_k: int = 10) -> pl.DataFrame:
