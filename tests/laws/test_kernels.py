@@ -6,6 +6,7 @@ import importlib
 import itertools
 import pkgutil
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -31,6 +32,7 @@ from falsum.kernels.compare import DOT, Compare
 from falsum.kernels.compiled import can_compile, fused
 from falsum.kernels.distances import ANGLES, COMPLEX_MANHATTAN, LENGTHS
 from falsum.kernels.dropout import dropout, keep_mask
+from falsum.kernels.mixing import own_taken_fused
 from falsum.models import MODELS, Relations
 from falsum.noise import Candidates, Uniform
 from falsum.objectives import SelfAdversarial, SoftmaxCrossEntropy, Squared
@@ -349,6 +351,11 @@ def mask_arguments(num: int, rate: float = 0.3, seed: int = 5) -> tuple[Tensor, 
     return (ids, *dropout_kernel.mask_key(rate, seed, worlds.CPU), torch.tensor(1.43))
 
 
+def one_part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled loop behind a gradient that is made part by part."""
+    return function.args[0] if isinstance(function, partial) else function
+
+
 def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]]:
     """Every compiled function with arguments of the shapes that it is called with."""
     cases: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
@@ -366,6 +373,14 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
         "softmax accumulate, no dropout": (
             dot_softmax._accumulate_plain_fused,
             (numbers(9, 20), numbers(9, 20, seed=1).bfloat16(), numbers(20, seed=2)),
+        ),
+        "left out": (
+            dropout_kernel.left_out_fused,
+            (*mask_arguments(9)[:3], torch.empty(0, 20)),
+        ),
+        "own taken": (
+            own_taken_fused,
+            (numbers(2, 4, 6), numbers(8, 6, seed=1), torch.tensor([[0, 7, 7, 2], [1, 2, 3, 0]])),
         ),
         "rank counts": (
             falsum.evaluation.ranks._count_fused,
@@ -388,14 +403,19 @@ def fused_functions() -> dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]
         cases[f"{part.name} by query"] = (part.by_query, (grad, grad, query, rows))
         cases[f"{part.name} by rows"] = (part.by_rows, (grad, grad, query, rows))
     for mixes, wider in ((COMPLEX_MANHATTAN, 0), (LENGTHS, 7)):  # one that translates, and one that does not
-        query, target, rows = numbers(2, 3, 6 + wider), numbers(2, 3, 6, seed=1), numbers(8, 6, seed=2)
-        take, index = (numbers(8, 6, seed=3) > 0).float(), torch.tensor([[0, 7, 7, 2], [1, 2, 3, 0]])
-        given = (query, target, rows, take, index)
+        query, target, rows = numbers(2, 3, 6 + wider), numbers(2, 3, 6, seed=1), numbers(2, 4, 6, seed=2)
+        given = (query, target, rows, (numbers(2, 4, 6, seed=3) > 0).float())
         grad, score = numbers(2, 3, 4, seed=4), mixes.mixing.score(*given)
-        cases[f"{mixes.name} mixed by queries"] = (mixes.mixing.by_queries, (grad, score, *given))
+        cases[f"{mixes.name} mixed by target"] = (one_part(mixes.mixing.by_target), (grad, score, *given))
         if mixes is LENGTHS:
             cases[f"{mixes.name} mixed score"] = (mixes.mixing.score, given)
-            cases[f"{mixes.name} mixed by rows"] = (mixes.mixing.by_rows, (grad, score, *given))
+            cases[f"{mixes.name} mixed by query"] = (mixes.mixing.by_query, (grad, score, *given))
+            cases[f"{mixes.name} mixed by kept"] = (mixes.mixing.by_kept, (grad, score, *given))
+        else:
+            index = torch.tensor([[0, 7, 7, 2], [1, 2, 3, 0]])
+            own = (query[:, :1], target[:, :1], numbers(8, 6, seed=5), (numbers(8, 6, seed=6) > 0).float(), index)
+            cases[f"{mixes.name} mixed own score"] = (mixes.mixing.own_score, own)
+            cases[f"{mixes.name} mixed own each"] = (one_part(mixes.mixing.own_each), (grad[:, :1], score[:, :1], *own))
     return cases
 
 

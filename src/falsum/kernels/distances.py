@@ -14,7 +14,7 @@ from torch import Tensor
 
 from falsum.kernels.compare import Compare, Gradient, Score
 from falsum.kernels.compiled import fused
-from falsum.kernels.mixing import Mixing, mixing
+from falsum.kernels.mixing import Mixing, mixing, mixing_of_gaps, own_taken_fused
 
 # Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
 TINY = 1e-30
@@ -119,7 +119,33 @@ def _lengths_by_rows(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -
     return ((query[..., -1:] * grad / size).unsqueeze(-1) * gap * by).sum(-3)
 
 
-def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient, *, translates: bool = True) -> Compare:
+def _manhattan_of(gap: Tensor) -> Tensor:
+    return -gap.abs().sum(-1)
+
+
+def _manhattan_slope(grad: Tensor, score: Tensor, gap: Tensor) -> Tensor:
+    return grad.unsqueeze(-1) * gap.sign()
+
+
+def _euclidean_of(gap: Tensor) -> Tensor:
+    return -(gap.square().sum(-1) + TINY).sqrt()
+
+
+def _euclidean_slope(grad: Tensor, score: Tensor, gap: Tensor) -> Tensor:
+    return -(grad / score).unsqueeze(-1) * gap
+
+
+def _complex_of(real: Tensor, imaginary: Tensor) -> Tensor:
+    return -(real * real + imaginary * imaginary + TINY).sqrt().sum(-1)
+
+
+def _complex_slope(grad: Tensor, score: Tensor, gap: Tensor, other: Tensor) -> Tensor:
+    return grad.unsqueeze(-1) * gap * (gap * gap + other * other + TINY).rsqrt()
+
+
+def _distance(
+    name: str, score: Score, by_query: Gradient, by_rows: Gradient, mixes: Mixing, *, translates: bool = True
+) -> Compare:
     """A negated distance, compiled where that pays, also with each query's own rows gathered inside the loop."""
     return Compare(
         name,
@@ -129,7 +155,7 @@ def _distance(name: str, score: Score, by_query: Gradient, by_rows: Gradient, *,
         translates=translates,
         own_score=fused(lambda q, table, ids: score(q, table[ids]), work=lambda q, _, ids: q.numel() * ids.shape[-1]),
         own_by_rows=fused(lambda g, s, q, table, ids: by_rows(g, s, q, table[ids]), work=_gradient_work),
-        mixing=mixing(score, by_query, by_rows, translates=translates),
+        mixing=mixes,
     )
 
 
@@ -162,32 +188,43 @@ def _joined(name: str, first: Compare, second: Compare, width: int) -> Compare:
         return call
 
     def mixings(*given: Tensor) -> tuple[tuple[Mixing, tuple[Tensor, ...]], tuple[Mixing, tuple[Tensor, ...]]]:
-        *before, query, target, rows, take, index = given
-        a, b = halves(query, target, rows, take)
+        """given: ..., query, target, kept, take, and an index where there is one."""
+        indexed = given[-1].dtype is torch.int64
+        *before, query, target, kept, take = given[:-1] if indexed else given
+        a, b = halves(query, target, kept, take)
+        rest = given[-1:] if indexed else ()
         assert first.mixing is not None
         assert second.mixing is not None
-        return (first.mixing, (*before, *a, index)), (second.mixing, (*before, *b, index))
+        return (first.mixing, (*before, *a, *rest)), (second.mixing, (*before, *b, *rest))
 
-    def mixed_score(*given: Tensor) -> Tensor:
-        (one, a), (other, b) = mixings(*given)
-        return one.score(*a) + other.score(*b)
+    def added(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
+        def call(*given: Tensor) -> Tensor:
+            (one, a), (other, b) = mixings(*given)
+            return of(one)(*a) + of(other)(*b)
 
-    def mixed_by_queries(*given: Tensor) -> tuple[Tensor, Tensor]:
-        (one, a), (other, b) = mixings(*given)
-        parts = zip(one.by_queries(*a), other.by_queries(*b), strict=True)
-        by_query, by_target = (torch.cat(each, -1) for each in parts)
-        return by_query, by_target
+        return call
 
-    def mixed_by_rows(*given: Tensor) -> Tensor:
-        (one, a), (other, b) = mixings(*given)
-        return torch.cat([one.by_rows(*a), other.by_rows(*b)], -1)
+    def joined(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
+        def call(*given: Tensor) -> Tensor:
+            (one, a), (other, b) = mixings(*given)
+            return torch.cat([of(one)(*a), of(other)(*b)], -1)
+
+        return call
 
     return Compare(
         name,
         score,
         by_query=gradient(lambda compare: compare.by_query),
         by_rows=gradient(lambda compare: compare.by_rows),
-        mixing=Mixing(mixed_score, mixed_by_queries, mixed_by_rows),
+        mixing=Mixing(
+            added(lambda mixing: mixing.score),
+            joined(lambda mixing: mixing.by_query),
+            joined(lambda mixing: mixing.by_target),
+            joined(lambda mixing: mixing.by_kept),
+            added(lambda mixing: mixing.own_score),
+            joined(lambda mixing: mixing.own_each),
+            own_taken_fused,
+        ),
     )
 
 
@@ -200,14 +237,19 @@ def _gradient_work(grad: Tensor, score: Tensor, query: Tensor, *rest: Tensor) ->
 
 
 # -||q - e||_1.
-MANHATTAN = _distance("manhattan", _manhattan, _manhattan_by_query, _manhattan_by_rows)
+_MIXED_MANHATTAN = mixing_of_gaps(_manhattan_of, _manhattan_slope)
+MANHATTAN = _distance("manhattan", _manhattan, _manhattan_by_query, _manhattan_by_rows, _MIXED_MANHATTAN)
 # -||q - e||_2, from differences: exact where the expanded square would cancel.
-EUCLIDEAN = _distance("euclidean", _euclidean, _euclidean_by_query, _euclidean_by_rows)
+_MIXED_EUCLIDEAN = mixing_of_gaps(_euclidean_of, _euclidean_slope)
+EUCLIDEAN = _distance("euclidean", _euclidean, _euclidean_by_query, _euclidean_by_rows, _MIXED_EUCLIDEAN)
 # -sum_k |q_k - e_k| over complex numbers stored as [real | imaginary].
-COMPLEX_MANHATTAN = _distance("complex manhattan", _complex, _complex_by_query, _complex_by_rows)
+_MIXED_COMPLEX = mixing_of_gaps(_complex_of, _complex_slope, parts=2)
+COMPLEX_MANHATTAN = _distance("complex manhattan", _complex, _complex_by_query, _complex_by_rows, _MIXED_COMPLEX)
 # -scale sum_k |sin(unit (q_k - e_k) / 2)| of queries [q | unit | scale].
-ANGLES = _distance("angles", _angles, _angles_by_query, _angles_by_rows, translates=False)
+_MIXED_ANGLES = mixing(_angles, _angles_by_query, _angles_by_rows)
+ANGLES = _distance("angles", _angles, _angles_by_query, _angles_by_rows, _MIXED_ANGLES, translates=False)
 # -scale ||a - b e||_2 of queries [a | b | scale], entry by entry.
-LENGTHS = _distance("lengths", _lengths, _lengths_by_query, _lengths_by_rows, translates=False)
+_MIXED_LENGTHS = mixing(_lengths, _lengths_by_query, _lengths_by_rows)
+LENGTHS = _distance("lengths", _lengths, _lengths_by_query, _lengths_by_rows, _MIXED_LENGTHS, translates=False)
 # Rows [angles | lengths], queries [q | unit | scale | a | b | scale].
 POLAR = _joined("polar", ANGLES, LENGTHS, 2)

@@ -67,6 +67,14 @@ def mask_work(*args: Any) -> int:
 masked_fused = fused(masked, work=mask_work)
 
 
+def left_out(ids: Tensor, seed: Tensor, threshold: Tensor, like: Tensor) -> Tensor:
+    """(n, w) in the dtype of like: 1 where `mask_of` leaves out, else 0."""
+    return 1 - mask_of(ids, seed, threshold, like).to(like.dtype)
+
+
+left_out_fused = fused(left_out, work=mask_work)
+
+
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, ids: Tensor, rate: float, seed: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from falsum.errors import in_range
-from falsum.kernels.dropout import keep_mask, normal_of, uniform_of
+from falsum.kernels.dropout import left_out_fused, mask_key, normal_of, uniform_of
 from falsum.mutations.base import Mix, Mutation, Spread
 
 
@@ -39,18 +39,18 @@ class EMU(Mutation):
     def mix(self, ids: Tensor, rows: Tensor, seed: int) -> Mix:
         width = rows.shape[-1]
         free = -(-width // 2) if self.tied else width
-        take = self._taken(ids.reshape(-1), free, seed)
+        take = self._taken(ids.reshape(-1), rows.new_empty(0, free), seed)
         take = torch.cat([take, take], -1)[:, :width] if self.tied else take
-        return Mix(rows, take.to(rows.dtype).view(rows.shape))
+        return Mix(rows, take.view(rows.shape))
 
-    def _taken(self, ids: Tensor, width: int, seed: int) -> Tensor:
-        """(n, width) bool, True where the target's entry is taken."""
+    def _taken(self, ids: Tensor, like: Tensor, seed: int) -> Tensor:
+        """(n, width) in the dtype of like, 1 where the target's entry is taken."""
+        width = like.shape[1]
         if not self.exact:
-            # keep_mask leaves out, and so takes, with its rate.
-            return ~keep_mask(ids, width, self.take_positive, seed)
+            return left_out_fused(ids.to(torch.int32), *mask_key(self.take_positive, seed, ids.device), like)
         columns = torch.arange(width, device=ids.device)
         place = uniform_of(ids[:, None] * width + columns, seed).argsort(-1).argsort(-1)
-        return place < round(self.take_positive * width)
+        return (place < round(self.take_positive * width)).to(like.dtype)
 
 
 class EMUWithoutMasks(Mutation):

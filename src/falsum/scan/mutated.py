@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 
 from falsum.kernels.compare import Compare
 from falsum.kernels.distances import TINY
-from falsum.kernels.mixing import Mixing
 from falsum.mutations.base import Mix, Spread
 from falsum.scan.picked import pays, picks
 from falsum.scan.scoring import at_a_time, pair_scores, scores_of
@@ -34,9 +33,7 @@ def mixed_scores(
         return _own(compare, vector, target, mix, dtype)
     if compare.linear:
         return _products(compare, vector, target, mix, dtype, index)
-    num = len(vector)
-    everyone = torch.arange(len(mix.rows), device=vector.device)[None]
-    return _blocks(compare, vector, target, mix, everyone if index is None else index)[:num]
+    return _blocks(compare, vector, target, mix, index)[: len(vector)]
 
 
 def distinct(ids: Tensor, num: int) -> tuple[Tensor, Tensor]:
@@ -141,48 +138,100 @@ def _blocked(of_queries: Tensor, blocks: int) -> Tensor:
 # Other compares
 
 
-def _blocks(compare: Compare, vector: Tensor, target: Tensor, mix: Mix, index: Tensor) -> Tensor:
-    query, answer = _blocked(vector, len(index)), _blocked(target, len(index))
+def _blocks(compare: Compare, vector: Tensor, target: Tensor, mix: Mix, index: Tensor | None) -> Tensor:
+    blocks = 1 if index is None else len(index)
+    query, answer = _blocked(vector, blocks), _blocked(target, blocks)
+    kept = (1 - mix.take) * mix.rows
     if compare.mixing is not None:
-        scores = _Mixed.apply(query, answer, mix.rows, mix.take, index, compare.mixing)
+        scores = _Mixed.apply(query, answer, kept, mix.take, index, compare)
+    elif index is None:
+        scores = _finished(compare, query, answer, kept[None], mix.take[None])
     else:
         size = at_a_time(query.shape[1] * index.shape[1] * target.shape[1])
         turns = zip(query.split(size), answer.split(size), index.split(size), strict=True)
-        scores = torch.cat([checkpoint(_finished, compare, *turn, mix, use_reentrant=False) for turn in turns])
+        parts = [checkpoint(_gathered_finished, compare, *turn, kept, mix.take, use_reentrant=False) for turn in turns]
+        scores = torch.cat(parts)
     return scores.flatten(0, 1)
 
 
-def _finished(compare: Compare, query: Tensor, target: Tensor, index: Tensor, mix: Mix) -> Tensor:
+def _gathered_finished(
+    compare: Compare, query: Tensor, target: Tensor, index: Tensor, kept: Tensor, take: Tensor
+) -> Tensor:
+    return _finished(compare, query, target, _at(kept, index), _at(take, index))
+
+
+def _finished(compare: Compare, query: Tensor, target: Tensor, kept: Tensor, take: Tensor) -> Tensor:
     """(c, s, n) scores of the rows themselves."""
-    take, rows = (x.index_select(0, index.reshape(-1)).view(*index.shape, -1)[:, None] for x in (mix.take, mix.rows))
-    finished = take * target.unsqueeze(2) + (1 - take) * rows
+    finished = take.unsqueeze(1) * target.unsqueeze(2) + kept.unsqueeze(1)
     return compare(query.unsqueeze(2), finished).squeeze(2)
 
 
+def _at(rows: Tensor, index: Tensor) -> Tensor:
+    """rows[index], without the sort in the gradient of plain indexing."""
+    return rows.index_select(0, index.reshape(-1)).view(*index.shape, -1)
+
+
 class _Mixed(torch.autograd.Function):
-    """(c, s, n) scores of query (c, s, v) and target (c, s, w) with rows (u, w), take (u, w), index (c, n)."""
+    """(c, s, n) scores of query (c, s, v) and target (c, s, w) with take * target + kept: kept (u, w), take (u, w) or
+    (u, 1), index (c, n) into them or None where all u stand in one block.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, target: Tensor, rows: Tensor, take: Tensor, index: Tensor, mixing: Mixing
+        ctx: Any, query: Tensor, target: Tensor, kept: Tensor, take: Tensor, index: Tensor | None, compare: Compare
     ) -> Tensor:
-        score = mixing.score(query, target, rows, take, index)
-        ctx.save_for_backward(query, target, rows, take, index, score)
-        ctx.mixing = mixing
+        mixing = compare.mixing
+        assert mixing is not None
+        if index is None:
+            score = mixing.score(query, target, kept[None], take[None])
+        elif query.shape[1] == 1:
+            score = mixing.own_score(query, target, kept, take, index)
+        else:
+            size = at_a_time(index.shape[1] * kept.shape[1])
+            parts = zip(*(x.split(size) for x in (query, target, index)), strict=True)
+            score = torch.cat([mixing.score(q, p, _at(kept, own), _at(take, own)) for q, p, own in parts])
+        ctx.save_for_backward(query, target, kept, take, score, *(() if index is None else (index,)))
+        ctx.compare = compare
         return score
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, target, rows, take, index, score = ctx.saved_tensors
-        into = torch.zeros_like(rows)
-        by_query: list[Tensor] = []
-        by_target: list[Tensor] = []
+        query, target, kept, take, score, *indices = ctx.saved_tensors
+        if not indices:
+            return *_of_block(ctx.compare, grads[0], score, query, target, kept[None], take[None]), *[None] * 3
+        into = torch.zeros_like(kept)
+        by_query, by_target = [], []
         # What is summed over the entities of a block has a row for each of them first: some blocks at a time.
-        size = at_a_time(index.shape[1] * rows.shape[1])
-        parts = (x.split(size) for x in (grads[0], score, query, target, index))
-        for grad, value, q, p, own in zip(*parts, strict=True):
-            given = (grad, value, q, p, rows, take, own)
-            for gathered, part in zip((by_query, by_target), ctx.mixing.by_queries(*given), strict=True):
-                gathered.append(part)
-            into.index_add_(0, own.reshape(-1), ctx.mixing.by_rows(*given).flatten(0, 1))
+        size = at_a_time(indices[0].shape[1] * kept.shape[1])
+        parts = zip(*(x.split(size) for x in (grads[0], score, query, target, *indices)), strict=True)
+        for grad, value, q, p, own in parts:
+            if query.shape[1] == 1:
+                of_query, of_target, of_kept = _of_own(ctx.compare, grad, value, q, p, kept, take, own)
+            else:
+                of_query, of_target, of_kept = _of_block(ctx.compare, grad, value, q, p, _at(kept, own), _at(take, own))
+            by_query.append(of_query)
+            by_target.append(of_target)
+            into.index_add_(0, own.reshape(-1), of_kept.flatten(0, 1))
         return torch.cat(by_query), torch.cat(by_target), into, None, None, None
+
+
+def _of_block(compare: Compare, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients by query, target and kept, given (grad, score, query, target, kept, take) of blocks."""
+    mixing = compare.mixing
+    assert mixing is not None
+    return mixing.by_query(*given), mixing.by_target(*given), mixing.by_kept(*given)
+
+
+def _of_own(
+    compare: Compare, grad: Tensor, score: Tensor, query: Tensor, target: Tensor, *rest: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of queries with their own candidates, from the gradient by every mixed row, which is made once."""
+    mixing, (kept, take, index) = compare.mixing, rest
+    assert mixing is not None
+    each = mixing.own_each(grad, score, query, target, *rest)
+    by_target = mixing.own_taken(each, take, index)
+    if compare.translates:
+        return -each.sum(1, keepdim=True), by_target, each
+    own = _at(take, index) * target + _at(kept, index)
+    assert compare.by_query is not None
+    return compare.by_query(grad, score, query, own), by_target, each
