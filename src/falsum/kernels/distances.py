@@ -7,14 +7,13 @@ slower, because it splits and joins the halves of complex rows element by elemen
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from falsum.kernels.compare import Compare, Gradient, Score
 from falsum.kernels.compiled import fused
-from falsum.kernels.mixing import Mixing, mixing, mixing_of_gaps, own_taken_fused
+from falsum.kernels.joined import joined
+from falsum.kernels.mixing import Mixing, mixing, mixing_of_gaps
 
 # Inside square roots: the gradient at distance 0 is then 0, not NaN; far below the resolution of fp32 scores.
 TINY = 1e-30
@@ -159,75 +158,6 @@ def _distance(
     )
 
 
-def _joined(name: str, first: Compare, second: Compare, width: int) -> Compare:
-    """The sum of two compares: of the first halves of rows with the first part of queries, and of the rest.
-
-    width: how many more reals than half a row the first part of a query has. Each part keeps its own loops: one loop
-    over both halves would choose between them at every entry.
-    """
-
-    def halves(query: Tensor, *of_rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        half = of_rows[0].shape[-1] // 2
-        at = half + width
-        # A share for all entries belongs to both halves.
-        parts = [(x, x) if x.shape[-1] == 1 < half else (x[..., :half], x[..., half:]) for x in of_rows]
-        return (query[..., :at], *(x for x, _ in parts)), (query[..., at:], *(x for _, x in parts))
-
-    def score(query: Tensor, rows: Tensor) -> Tensor:
-        a, b = halves(query, rows)
-        return first.score(*a) + second.score(*b)
-
-    def gradient(of: Callable[[Compare], Gradient | None]) -> Gradient:
-        def call(grad: Tensor, score: Tensor, query: Tensor, rows: Tensor) -> Tensor:
-            a, b = halves(query, rows)
-            one, other = of(first), of(second)
-            assert one is not None
-            assert other is not None
-            return torch.cat([one(grad, score, *a), other(grad, score, *b)], -1)
-
-        return call
-
-    def mixings(*given: Tensor) -> tuple[tuple[Mixing, tuple[Tensor, ...]], tuple[Mixing, tuple[Tensor, ...]]]:
-        """given: ..., query, target, kept, take, and an index where there is one."""
-        indexed = given[-1].dtype is torch.int64
-        *before, query, target, kept, take = given[:-1] if indexed else given
-        a, b = halves(query, target, kept, take)
-        rest = given[-1:] if indexed else ()
-        assert first.mixing is not None
-        assert second.mixing is not None
-        return (first.mixing, (*before, *a, *rest)), (second.mixing, (*before, *b, *rest))
-
-    def added(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
-        def call(*given: Tensor) -> Tensor:
-            (one, a), (other, b) = mixings(*given)
-            return of(one)(*a) + of(other)(*b)
-
-        return call
-
-    def joined(of: Callable[[Mixing], Callable[..., Tensor]]) -> Callable[..., Tensor]:
-        def call(*given: Tensor) -> Tensor:
-            (one, a), (other, b) = mixings(*given)
-            return torch.cat([of(one)(*a), of(other)(*b)], -1)
-
-        return call
-
-    return Compare(
-        name,
-        score,
-        by_query=gradient(lambda compare: compare.by_query),
-        by_rows=gradient(lambda compare: compare.by_rows),
-        mixing=Mixing(
-            added(lambda mixing: mixing.score),
-            joined(lambda mixing: mixing.by_query),
-            joined(lambda mixing: mixing.by_target),
-            joined(lambda mixing: mixing.by_kept),
-            added(lambda mixing: mixing.own_score),
-            joined(lambda mixing: mixing.own_each),
-            own_taken_fused,
-        ),
-    )
-
-
 def _score_work(query: Tensor, rows: Tensor) -> int:
     return query.numel() * rows.shape[-2]
 
@@ -252,4 +182,4 @@ ANGLES = _distance("angles", _angles, _angles_by_query, _angles_by_rows, _MIXED_
 _MIXED_LENGTHS = mixing(_lengths, _lengths_by_query, _lengths_by_rows)
 LENGTHS = _distance("lengths", _lengths, _lengths_by_query, _lengths_by_rows, _MIXED_LENGTHS, translates=False)
 # Rows [angles | lengths], queries [q | unit | scale | a | b | scale].
-POLAR = _joined("polar", ANGLES, LENGTHS, 2)
+POLAR = joined("polar", ANGLES, LENGTHS, 2)
