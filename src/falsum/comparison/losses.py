@@ -120,7 +120,7 @@ def parts(loss: str, model: str, graph: Graph) -> Parts:
     found = {family: dict(part) for family, part in LOSSES[loss].items()}
     if _has(found, "noise.num"):
         found["noise"]["num"] = max(1, min(256, graph.num_entities // 4))
-    if _has(found, "objective.offset") and not MODELS[model].compare.linear:
+    if _has(found, "objective.offset") and model in MODELS and not MODELS[model].compare.linear:
         found["objective"]["offset"] = OFFSET
     return found
 

@@ -12,7 +12,7 @@ import torch
 from falsum.evaluation.metrics import Tie, metrics
 from falsum.evaluation.ranks import rank, unseen
 from falsum.graph.graph import BOTH_SIDES, Graph, Side
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Evaluation:
 
 
 def evaluate(
-    scoring: Scoring,
+    scoring: Scorer,
     graph: Graph,
     split: str,
     protocol: Protocol,

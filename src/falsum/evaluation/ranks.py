@@ -16,7 +16,7 @@ from falsum.kernels.compiled import fused
 from falsum.noise.base import Candidates
 from falsum.objectives.summaries import State, Sums
 from falsum.scan.paths import within
-from falsum.scan.scoring import Asked, Scoring, block_size, scores_of
+from falsum.scan.scoring import Asked, Scorer, block_size, scores_of
 
 # Bytes of one block of (queries x entities) fp32 scores.
 BUDGET = 1 << 27
@@ -60,7 +60,7 @@ class Counts(Sums):
 
 
 def rank(
-    scoring: Scoring,
+    scoring: Scorer,
     graph: Graph,
     triples: Tensor,
     *,
@@ -89,7 +89,8 @@ def rank(
         blocks: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.no_grad():
             fitting = budget // (4 * graph.num_entities)
-            for rows in torch.arange(len(query), device=device).split(fitting if fitting >= FEW else MANY):
+            size = min(fitting if fitting >= FEW else MANY, scoring.at_once)
+            for rows in torch.arange(len(query), device=device).split(size):
                 counts = _rank_block(scoring, query.select(rows), answers, masked, tolerance, budget)
                 blocks.append(counts)
                 done += len(counts[0])
@@ -135,15 +136,15 @@ def score_blocks(asked: Asked, size: int) -> Iterator[tuple[int, Tensor]]:
             )
 
 
-def score_matrix(scoring: Scoring, query: Query) -> Tensor:
+def score_matrix(scoring: Scorer, query: Query) -> Tensor:
     """(b, E) fp32 scores of all entities, as `rank` sees them. Needs evaluation mode."""
-    everyone = range(scoring.entities.num)
+    everyone = range(scoring.num_entities)
     asked = scoring.ask(query, Candidates(everyone), 0)
     return torch.cat([scores for _, scores in score_blocks(asked, len(everyone))], 1)
 
 
 def _rank_block(
-    scoring: Scoring,
+    scoring: Scorer,
     query: Query,
     answers: Answers,
     masked: Tensor | None,
@@ -151,7 +152,7 @@ def _rank_block(
     budget: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(greater, equal, rivals), each (t,), of the targets of a few queries."""
-    num = scoring.entities.num
+    num = scoring.num_entities
     asked = scoring.ask(query, Candidates(range(num)), 0)
     size = max(1, budget // (4 * max(1, len(query))))
     kept = list(score_blocks(asked, size)) if size >= num else None

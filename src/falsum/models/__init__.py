@@ -1,8 +1,9 @@
-"""Score models by name."""
+"""Score models by name: those with entity rows, and networks that make rows for each question."""
 
-from falsum.models.base import Relations, ScoreModel
+from falsum.models.base import Network, Relations, ScoreModel
 from falsum.models.bilinear import CP, RESCAL, ComplEx, DistMult, TuckER, Tucker3
 from falsum.models.distance import RotatE, TransE, TransEL2
+from falsum.models.nbfnet import NBFNet
 from falsum.models.projected import TransD, TransH
 
 MODELS: dict[str, type[ScoreModel]] = {
@@ -19,4 +20,13 @@ MODELS: dict[str, type[ScoreModel]] = {
     "transd": TransD,
 }
 
-__all__ = ["MODELS", "Relations", "ScoreModel", *(cls.__name__ for cls in MODELS.values())]
+NETWORKS: dict[str, type[Network]] = {"nbfnet": NBFNet}
+
+__all__ = [
+    "MODELS",
+    "NETWORKS",
+    "Network",
+    "Relations",
+    "ScoreModel",
+    *(cls.__name__ for cls in (*MODELS.values(), *NETWORKS.values())),
+]

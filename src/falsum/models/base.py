@@ -1,11 +1,13 @@
-"""ScoreModel: rows in, scores out. A model knows no ids, losses, noise or devices; higher is more plausible."""
+"""ScoreModel: rows in, scores out. Network: a graph in, rows out. Neither knows losses, noise or devices; a higher score
+is more plausible.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from falsum.errors import in_range
 from falsum.graph.graph import Side
 from falsum.kernels.compare import Compare
+from falsum.kernels.edges import Edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,53 @@ class ScoreModel(nn.Module, ABC):
     def used(self, anchor: Tensor, target: Tensor, side: Side) -> tuple[Tensor, Tensor]:
         """What a score on `side` reads of anchor (b, dim) and target (t, dim) rows: penalties act on it."""
         return anchor, target
+
+
+class Network(ABC):
+    """Settings of a model without entity rows: it makes the candidates' rows for each question, from a graph.
+
+    dim: reals per row. hides: which edges of the graph a question of training does not see, since they would answer it:
+    its "triple" and the inverse of it, or every edge between the ends of a "pair", drawn candidates included.
+    """
+
+    dim: int
+
+    @property
+    @abstractmethod
+    def hides(self) -> Literal["triple", "pair"]: ...
+
+    @abstractmethod
+    def built(self, num_relations: int) -> NetworkModule:
+        """Its parameters, not filled yet. num_relations: without inverses, of which the network makes its own."""
+
+    @abstractmethod
+    def working(self, edges: int, pairs: int, entities: int, questions: int) -> int:
+        """Bytes that a step of training takes besides the parameters, at most, on `edges` edges that carry `pairs`
+        distinct pairs of entity and relation.
+        """
+
+
+class NetworkModule(nn.Module, ABC):
+    """A network's parameters. num_relations: without inverses; relation + num_relations is the inverse of a relation.
+
+    compare holds the vectors of questions against the rows that are made for them.
+    """
+
+    compare: Compare
+    num_relations: int
+    dim: int
+
+    @abstractmethod
+    def reset(self, seed: int) -> None:
+        """Fill all parameters."""
+
+    @abstractmethod
+    def forward(self, edges: Edges, anchor: Tensor, relation: Tensor) -> Tensor:
+        """(b, E, dim) rows of all entities for tail questions (anchor, relation), each (b,), on a graph."""
+
+    @abstractmethod
+    def vector(self, relation: Tensor) -> Tensor:
+        """(b, v) vectors of questions about relation (b,)."""
 
 
 def even(dim: int, model: str) -> int:

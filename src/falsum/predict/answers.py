@@ -15,7 +15,7 @@ from falsum.evaluation.ranks import score_matrix
 from falsum.graph.graph import Graph, Query, Side
 from falsum.noise.base import Candidates
 from falsum.predict import labels
-from falsum.scan.scoring import Scoring, pair_scores
+from falsum.scan.scoring import Scorer, pair_scores
 
 Known = Literal["mark", "drop"]
 
@@ -42,7 +42,7 @@ class Directions:
 
 def predict(
     graph: Graph,
-    scoring: Scoring,
+    scoring: Scorer,
     *,
     head: str | None = None,
     relation: str | None = None,
@@ -99,7 +99,7 @@ def example(graph: Graph) -> str:
 
 
 @torch.no_grad()
-def entity_scores(graph: Graph, scoring: Scoring, anchor: int, relation: int, side: Side) -> Tensor:
+def entity_scores(graph: Graph, scoring: Scorer, anchor: int, relation: int, side: Side) -> Tensor:
     """(E,) fp32 CPU scores of every entity in the open slot `side` of (anchor, relation).
 
     Raises UserError when one is not finite.
@@ -110,7 +110,7 @@ def entity_scores(graph: Graph, scoring: Scoring, anchor: int, relation: int, si
     return _finite(score_matrix(scoring, query.to(scoring.device))[0].cpu())
 
 
-def relation_scores(graph: Graph, scoring: Scoring, head: int, tail: int) -> Tensor:
+def relation_scores(graph: Graph, scoring: Scorer, head: int, tail: int) -> Tensor:
     """(R,) fp32 scores of the triple with each base relation in its middle: the mean of both directions."""
     relation = torch.arange(graph.num_base_relations)
     triples = torch.stack([torch.full_like(relation, head), relation, torch.full_like(relation, tail)], 1)
@@ -118,13 +118,13 @@ def relation_scores(graph: Graph, scoring: Scoring, head: int, tail: int) -> Ten
 
 
 @torch.no_grad()
-def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
+def directions(graph: Graph, scoring: Scorer, triples: Tensor) -> Directions:
     """Scores of triples (m, 3) by id, in blocks of bounded memory.
 
     Raises UserError when one is not finite.
     """
-    width = max(scoring.entities.width, scoring.relations.width)
-    blocks = triples.split(max(1, BLOCK // width))
+    width = max((table.width for table in scoring.tables.values()), default=1)
+    blocks = triples.split(min(max(1, BLOCK // width), scoring.at_once))
 
     def scores(side: Side) -> Tensor:
         parts = [_block_scores(graph, scoring, block, side) for block in blocks]
@@ -133,7 +133,7 @@ def directions(graph: Graph, scoring: Scoring, triples: Tensor) -> Directions:
     return Directions(scores(Side.TAIL), scores(Side.HEAD))
 
 
-def _block_scores(graph: Graph, scoring: Scoring, triples: Tensor, side: Side) -> Tensor:
+def _block_scores(graph: Graph, scoring: Scorer, triples: Tensor, side: Side) -> Tensor:
     query = graph.queries(triples, side, grouped=False).to(scoring.device)
     asked = scoring.ask(query, Candidates(range(graph.num_entities)), 0)
     return pair_scores(asked.compare, asked.vector, asked.target, asked.vector.dtype).cpu()
@@ -175,7 +175,7 @@ def _table(scores: Tensor, names: pl.Series, facts: pl.DataFrame, top_k: int, kn
     return frame.select(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), label="label", score="score", known="known")
 
 
-def score(graph: Graph, scoring: Scoring, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
+def score(graph: Graph, scoring: Scorer, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
     """Scores of triples given by label, in their order: head, relation, tail, tail_score, head_score, score, known.
 
     triples: (head, relation, tail) labels, or a frame with columns of these names. tail_score, head_score: the two

@@ -14,7 +14,7 @@ from falsum.errors import UserError
 from falsum.files import whole
 from falsum.graph.graph import Graph
 from falsum.predict import labels
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer
 
 Format = Literal["parquet", "tsv"]
 
@@ -23,7 +23,7 @@ BLOCK = 1 << 22
 
 
 @torch.no_grad()
-def neighbors(graph: Graph, scoring: Scoring, label: str, top_k: int = 10) -> pl.DataFrame:
+def neighbors(graph: Graph, scoring: Scorer, label: str, top_k: int = 10) -> pl.DataFrame:
     """The entities whose rows are most like the row of `label`, best first: rank, label, similarity.
 
     similarity is the cosine for models that compare by inner product, and minus the Euclidean distance for distance
@@ -34,7 +34,7 @@ def neighbors(graph: Graph, scoring: Scoring, label: str, top_k: int = 10) -> pl
     if not isinstance(top_k, int) or top_k < 1:
         raise UserError(f"top_k is the number of neighbours wanted, at least 1; got {top_k!r}.")
     own = labels.find(graph, "entity", label)
-    table = scoring.entities
+    table = scoring.table("entities")
     alike = _cosine if scoring.model.compare.linear else _minus_euclidean
     row = table.values[own]
     similarity = torch.cat([alike(rows, row) for _, rows in table.blocks(max(1, BLOCK // table.width))]).cpu()
@@ -54,27 +54,27 @@ def _minus_euclidean(rows: Tensor, row: Tensor) -> Tensor:
     return -torch.linalg.vector_norm(rows - row, dim=1)
 
 
-def embedding(graph: Graph, scoring: Scoring, label: str) -> np.ndarray:
+def embedding(graph: Graph, scoring: Scorer, label: str) -> np.ndarray:
     """(dim,) float32 row of an entity, a copy. Raises UserError for an unknown label."""
-    return _row(scoring.entities.values, labels.find(graph, "entity", label))
+    return _row(scoring.table("entities").values, labels.find(graph, "entity", label))
 
 
-def relation_embedding(graph: Graph, scoring: Scoring, label: str) -> np.ndarray:
+def relation_embedding(graph: Graph, scoring: Scorer, label: str) -> np.ndarray:
     """(relation width,) float32 row of a relation, a copy; a relation that is a matrix comes in row-major order.
 
     Raises UserError for an unknown label.
     """
     inverse = (graph.relations[graph.num_base_relations :] == label).arg_true()
     if len(inverse):
-        return _row(scoring.relations.values, graph.num_base_relations + int(inverse[0]))
-    return _row(scoring.relations.values, labels.find(graph, "relation", label))
+        return _row(scoring.table("relations").values, graph.num_base_relations + int(inverse[0]))
+    return _row(scoring.table("relations").values, labels.find(graph, "relation", label))
 
 
 def _row(weight: Tensor, at: int) -> np.ndarray:
     return weight[at].cpu().numpy().copy()
 
 
-def export(graph: Graph, scoring: Scoring, folder: str | Path, format: Format = "parquet") -> tuple[Path, Path]:
+def export(graph: Graph, scoring: Scorer, folder: str | Path, format: Format = "parquet") -> tuple[Path, Path]:
     """Write entity and relation rows with their labels: the two paths, entities.* and relations.*.
 
     parquet: columns label and row (an array of float32). tsv: label and then the reals, tab-separated, no header.
@@ -84,7 +84,10 @@ def export(graph: Graph, scoring: Scoring, folder: str | Path, format: Format = 
     """
     if format not in ("parquet", "tsv"):
         raise UserError(f'format is "parquet" or "tsv"; got {format!r}.')
-    tables = {"entities": (graph.entities, scoring.entities), "relations": (graph.relations, scoring.relations)}
+    tables = {
+        "entities": (graph.entities, scoring.table("entities")),
+        "relations": (graph.relations, scoring.table("relations")),
+    }
     paths = []
     for name, (names, table) in tables.items():
         path = Path(folder) / f"{name}.{format}"

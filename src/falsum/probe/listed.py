@@ -15,7 +15,7 @@ from falsum.predict import labels
 from falsum.probe.cost import Tally
 from falsum.probe.draws import drawn, learns, warmed
 from falsum.probe.noises import Chosen
-from falsum.probe.reference import Standings, quick_recipe, standings
+from falsum.probe.reference import Standings, quick_recipe, standings, with_rows
 from falsum.probe.truths import Facts, contains, training_part
 from falsum.recipe.assemble import assemble
 from falsum.run.run import Run
@@ -87,18 +87,18 @@ class Listing:
 
     @cached_property
     def _untrained(self) -> Scoring:
-        return assemble(quick_recipe(self.graph), training_part(self.graph)).scoring
+        return with_rows(assemble(quick_recipe(self.graph), training_part(self.graph)).scoring)
 
     @cached_property
     def scoring(self) -> Scoring:
         """The run's model, or a small one that is trained now, in memory."""
         if self.run is not None:
-            return self.run.scoring
+            return with_rows(self.run.scoring)
         job = assemble(quick_recipe(self.graph), training_part(self.graph))
         for _ in Trainer(job).run():
             pass
         job.scoring.model.eval()
-        return job.scoring
+        return with_rows(job.scoring)
 
     @cached_property
     def query(self) -> Query:

@@ -15,7 +15,7 @@ from falsum.recipe.settings import Recipe
 from falsum.recipes import recipe
 from falsum.rows.table import Table
 from falsum.scan.loss import live
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer, Scoring
 from falsum.seeds import derive, generator
 
 # Entities that the small model is trained against, all of them; where there are more, SHARED uniform ones a batch.
@@ -113,6 +113,13 @@ def quick_recipe(graph: Graph) -> Recipe:
         "noise": {"name": "all"} if small else {"name": "uniform", "num": SHARED, "shared": "batch"},
     }
     return recipe("default", graph).changed(**settings, name="probe reference")
+
+
+def with_rows(scorer: Scorer) -> Scoring:
+    """The same, known to keep rows. Raises UserError where rows are made for each question."""
+    scorer.table("entities")
+    assert isinstance(scorer, Scoring)
+    return scorer
 
 
 def dense(scoring: Scoring) -> Scoring:

@@ -22,7 +22,7 @@ from falsum.probe.findings import Finding, NullPoint, Probed, Setup
 from falsum.probe.gradient import MOST_PARAMETERS, Gradient, false_mass, full_gradient, gradient
 from falsum.probe.hardness import Hardness, Null, hardness
 from falsum.probe.noises import Chosen
-from falsum.probe.reference import MOST_RANKED, PANEL, Field, Standings, dense, quick_recipe, standings
+from falsum.probe.reference import MOST_RANKED, PANEL, Field, Standings, dense, quick_recipe, standings, with_rows
 from falsum.probe.truths import (
     Facts,
     Truths,
@@ -125,7 +125,7 @@ class Study:
 
     @cached_property
     def _scoring(self) -> Scoring:
-        return self.reference.scoring
+        return with_rows(self.reference.scoring)
 
     @cached_property
     def _sides(self) -> dict[Side, Questions]:

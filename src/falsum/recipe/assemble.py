@@ -10,7 +10,7 @@ import torch
 from falsum.errors import UserError
 from falsum.graph.graph import BOTH_SIDES, Graph
 from falsum.graph.weighting import Weighting, untrained
-from falsum.models import ScoreModel
+from falsum.models import Network, ScoreModel
 from falsum.mutations import Mutation
 from falsum.noise import Live, Noise, Sampler
 from falsum.noise.proposals.frozen import FrozenDraws
@@ -19,9 +19,10 @@ from falsum.objectives.penalties import Penalty
 from falsum.recipe.memory import refuse_too_large
 from falsum.recipe.parts import build
 from falsum.recipe.rules import row_wise, share_rows
-from falsum.recipe.settings import Recipe
+from falsum.recipe.settings import Dropout, Init, Recipe
 from falsum.rows.initialisers import INITIALISERS
 from falsum.rows.table import Table
+from falsum.scan.network import Facts, NetworkScorer
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
 from falsum.training.job import Job, Term, Validation
@@ -37,16 +38,21 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
     device = pick_device(recipe.train.device)
     graph = graph.with_inverses() if recipe.train.inverses else graph
     with torch.device("meta"):  # its sizes, in no memory
-        shape: ScoreModel = build("model", recipe.model)
+        shape: ScoreModel | Network = build("model", recipe.model)
     noise: Noise = build("noise", recipe.noise)
     penalties: list[Penalty] = [build("penalty", part) for part in recipe.penalty]
     optimizer: Optimizer = build("optimizer", recipe.optimizer)
-    if any(penalty.linear_only for penalty in penalties) and not shape.compare.linear:
+    if isinstance(shape, Network):
+        refuse_rowless(recipe)
+    elif any(penalty.linear_only for penalty in penalties) and not shape.compare.linear:
         raise UserError(
             f"The dura penalty is for inner products; model {recipe.model['name']!r} is a distance. Use lp."
         )
     by_rows = row_wise(optimizer, noise, penalties)
-    kept = _kept(graph, shape, optimizer, by_rows=by_rows)
+    if isinstance(shape, Network):
+        kept = _made(recipe, graph, shape, optimizer, noise)
+    else:
+        kept = _kept(graph, shape, optimizer, by_rows=by_rows)
     refuse_too_large(kept, device)
     try:
         sampler = noise.bind(graph, device).to(device)
@@ -55,7 +61,8 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
     for part in sampler.modules():
         if isinstance(part, FrozenDraws):
             part.take(trained)
-    refuse_too_large(kept | _drawn(recipe, graph, noise, sampler), device)
+    planned = kept | _drawn(recipe, graph, noise, sampler)
+    refuse_too_large(planned, device)
     terms, weighting = terms_of(recipe), build("weighting", recipe.weighting)
     refuse_inseparable(recipe, terms, weighting)
     return Job(
@@ -76,13 +83,21 @@ def assemble(recipe: Recipe, graph: Graph, trained: Callable[[str], Live] = untr
         order=recipe.train.order,
         seed=recipe.train.seed,
         trained=trained,
+        planned=planned,
     )
 
 
-def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scoring:
-    """Model and tables on the recipe's device, fresh. graph: with inverse relations where the recipe wants them."""
+def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scoring | NetworkScorer:
+    """Model and tables, or network and graph, on the recipe's device, fresh. graph: with inverse relations where the
+    recipe wants them.
+    """
     device = pick_device(recipe.train.device)
-    model: ScoreModel = build("model", recipe.model)
+    model: ScoreModel | Network = build("model", recipe.model)
+    if isinstance(model, Network):
+        module = model.built(graph.num_base_relations)
+        module.reset(recipe.train.seed)
+        own = torch.arange(graph.num_base_relations, device=device)
+        return NetworkScorer(module.to(device), Facts.of(graph, own, len(own), model.hides))
     entities = Table(graph.num_entities, model.dim, row_wise=by_rows)
     relations = Table(graph.num_relations, model.relation_width, row_wise=by_rows)
     initialise(recipe, entities, relations, model)
@@ -94,6 +109,23 @@ def scoring_of(recipe: Recipe, graph: Graph, *, by_rows: bool = False) -> Scorin
         recipe.dropout.relation,
         pick_dtype(recipe.train.precision, device),
     )
+
+
+def refuse_rowless(recipe: Recipe) -> None:
+    """Raises UserError where a recipe says something about rows and its model keeps none."""
+    said = {
+        "penalty": bool(recipe.penalty),
+        "dropout": recipe.dropout != Dropout(),
+        "init": recipe.init != Init(),
+        "pretraining": recipe.pretraining is not None,
+    }
+    for name, given in said.items():
+        if given:
+            raise UserError(
+                f"Setting {name} is about rows of entities and relations, and model {recipe.model['name']!r} keeps "
+                f"none: it makes rows for each question. Leave {name} out, or take a model that keeps rows, such as "
+                "complex."
+            )
 
 
 def refuse_inseparable(recipe: Recipe, terms: Sequence[Term], weighting: Weighting) -> None:
@@ -132,6 +164,20 @@ def _kept(graph: Graph, model: ScoreModel, optimizer: Optimizer, *, by_rows: boo
             per_entry * graph.num_relations * model.relation_width
         ),
         f"the {own:,} parameters of the score model": per_entry * own,
+    }
+
+
+def _made(recipe: Recipe, graph: Graph, network: Network, optimizer: Optimizer, noise: Noise) -> dict[str, int]:
+    """Bytes that a training of a network keeps or makes at every step, at most."""
+    with torch.device("meta"):
+        own = sum(parameter.numel() for parameter in network.built(graph.num_base_relations).parameters())
+    train = graph.splits["train"]
+    questions = min(recipe.train.batch_size, len(train)) * (2 if graph.has_inverses and noise.blind else 1)
+    pairs = sum(len(torch.unique(train[:, [end, 1]], dim=0)) for end in (0, 2))
+    working = network.working(2 * len(train), pairs, graph.num_entities, questions)
+    return {
+        f"the {own:,} parameters of the network": 4 * (2 + len(optimizer.slots(torch.empty(0)))) * own,
+        f"rows of {graph.num_entities:,} entities, made for {questions:,} questions at a time": working,
     }
 
 

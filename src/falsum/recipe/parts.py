@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, get_type_hints
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from falsum.curves import CURVES, Curve
 from falsum.graph.weighting import WEIGHTINGS, Weighting
-from falsum.models import MODELS
+from falsum.models import MODELS, NETWORKS
 from falsum.mutations import MUTATIONS, Mutation
 from falsum.noise import NOISES, Noise
 from falsum.noise.counts import COUNTS, Count
@@ -33,7 +34,7 @@ from falsum.training.schedules import SCHEDULES
 Family = Mapping[str, Any]
 
 FAMILIES: dict[str, Family] = {
-    "model": MODELS,
+    "model": ChainMap[str, Any](MODELS, NETWORKS),
     "noise": NOISES,
     "proposal": PROPOSALS,
     "pool": POOLS,

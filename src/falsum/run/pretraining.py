@@ -67,6 +67,11 @@ def start_from(
     taken = {}
     labels = {"entities": (source.entities, graph.entities), "relations": (source.relations, graph.relations)}
     for table, (theirs, ours) in labels.items():
+        if table not in weights or table not in fresh:
+            raise UserError(
+                f"Pre-training copies rows of {table} by label, and a network such as nbfnet keeps none: take a model "
+                "that keeps rows, such as complex, in both recipes."
+            )
         if weights[table].shape[1] != fresh[table].shape[1]:
             raise UserError(
                 f"Pre-trained {table} have rows of {weights[table].shape[1]} numbers, this recipe has rows of "

@@ -24,7 +24,7 @@ from falsum.run.evaluations import Kept
 from falsum.run.fixed import fixed
 from falsum.run.pretraining import start_of, write_start
 from falsum.run.trained import opener, sources
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer
 from falsum.training.job import Job
 from falsum.training.loop import Record
 
@@ -83,12 +83,12 @@ class Run:
         return files.read_environment(self.folder)
 
     @property
-    def scoring(self) -> Scoring:
+    def scoring(self) -> Scorer:
         """Tables and model with the best weights, in eval mode. Raises UserError before the first are written."""
         return self._best[0]
 
     @cached_property
-    def _best(self) -> tuple[Scoring, str]:
+    def _best(self) -> tuple[Scorer, str]:
         """The best weights in their model, and the hash of their content."""
         tensors, about = files.read_weights(self.folder, self.recipe)
         scoring = self._job.scoring

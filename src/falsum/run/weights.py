@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from falsum.errors import UserError
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer
 
 
-def load(scoring: Scoring, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load(scoring: Scorer, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors read from a file into a model. Raises UserError when they are not those of this model."""
     targets = scoring.tensors()
     if wrong := misfits(tensors, targets):

@@ -15,7 +15,7 @@ from falsum.mutations.base import Mutation
 from falsum.noise.base import Candidates, Live, each
 from falsum.objectives.base import Objective, Rivals
 from falsum.scan.paths import Scan, drawn_scores, state_of
-from falsum.scan.scoring import Asked, Scorer, Scoring, evaluating, pair_scores, scores_of
+from falsum.scan.scoring import Asked, Scorer, evaluating, pair_scores, scores_of
 
 
 def loss(
@@ -51,7 +51,7 @@ def loss(
     return values if candidates.share is None else values * candidates.share.to(values.dtype)[query.row]
 
 
-def live(scoring: Scoring, epoch: float) -> Live:
+def live(scoring: Scorer, epoch: float) -> Live:
     """What a sampler may see of the model as it stands."""
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ def live(scoring: Scoring, epoch: float) -> Live:
 
     @torch.no_grad()
     def rows(ids: Tensor) -> Tensor:
-        return scoring.entities.of(ids)
+        return scoring.table("entities").of(ids)
 
     return Live(score, rows, against, epoch)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from falsum.errors import UserError
 from falsum.graph.graph import Query
 from falsum.kernels.compare import Compare
 from falsum.kernels.compiled import can_compile
 from falsum.kernels.dropout import dropout
-from falsum.models.base import Relations, ScoreModel
+from falsum.models.base import NetworkModule, Relations, ScoreModel
 from falsum.noise.base import Candidates
 from falsum.objectives.penalties import Factors
 from falsum.rows.table import Rows, Table
@@ -44,15 +46,55 @@ class Asked:
 
 
 class Scorer(ABC):
-    """Whatever scores candidates for questions: tables with a score model, or rows that are made for each question."""
+    """Whatever scores candidates for questions: tables with a score model, or a network that makes rows for each one.
+
+    model: what is trained besides tables; its mode says whether training goes on. dtype: of inner products.
+    """
+
+    model: ScoreModel | NetworkModule
+    dtype: torch.dtype
+
+    @property
+    @abstractmethod
+    def num_entities(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters().values())).device
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The rows of "entities" and "relations"; none where rows are made for each question."""
+        return {}
+
+    @property
+    def at_once(self) -> int:
+        """How many questions to ask at a time at most: what is made for each takes memory."""
+        return sys.maxsize
 
     @abstractmethod
     def ask(self, query: Query, candidates: Candidates, seed: int) -> Asked:
         """A batch made ready. candidates: whom it will be held against. seed: of dropout; read while training only."""
 
-    @abstractmethod
+    def table(self, name: str) -> Table:
+        """The rows of "entities" or "relations". Raises UserError where there are none."""
+        if name not in self.tables:
+            raise UserError(
+                f"This model keeps no rows of {name}: it makes rows for each question, from the graph. Neighbours, "
+                "embeddings, exports, probes, and noises and suspects that look at rows need a model that keeps them, "
+                "such as complex."
+            )
+        return self.tables[name]
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that is trained, by name."""
+        own = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        return {name: table.whole() for name, table in self.tables.items()} | own
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the model by its name in a file, sharing memory with the model."""
+        own = {name: p.detach() for name, p in self.parameters().items()}
+        return own | {f"buffers.{name}": b for name, b in self.model.named_buffers()}
 
 
 @dataclass(frozen=True)
@@ -71,17 +113,12 @@ class Scoring(Scorer):
     dtype: torch.dtype = torch.float32
 
     @property
-    def device(self) -> torch.device:
-        return self.entities.device
+    def num_entities(self) -> int:
+        return self.entities.num
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Everything that is trained, by name."""
-        own = {f"model.{name}": p for name, p in self.model.named_parameters()}
-        return {"entities": self.entities.whole(), "relations": self.relations.whole(), **own}
-
-    def tensors(self) -> dict[str, Tensor]:
-        own = {name: p.detach() for name, p in self.parameters().items()}
-        return own | {f"buffers.{name}": b for name, b in self.model.named_buffers()}
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        return {"entities": self.entities, "relations": self.relations}
 
     def ask(self, query: Query, candidates: Candidates, seed: int) -> Asked:
         unique, index = torch.unique(query.relation, return_inverse=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from falsum.graph.graph import Graph
@@ -12,7 +12,7 @@ from falsum.mutations.base import Mutation
 from falsum.noise.base import Sampler
 from falsum.objectives.base import Objective
 from falsum.objectives.penalties import Penalty
-from falsum.scan.scoring import Scoring
+from falsum.scan.scoring import Scorer
 from falsum.training.optimizers import Optimizer
 from falsum.training.schedules import Schedule
 
@@ -56,11 +56,12 @@ class Job:
 
     grouped: equal queries share a row. joined: both sides share a batch, possible where head questions are asked as
     tail questions and candidates depend on no query; halves the passes over the tables. order: see
-    `falsum.recipe.settings.Train`. trained: opens the run folders that the weighting names.
+    `falsum.recipe.settings.Train`. trained: opens the run folders that the weighting names. planned: bytes that a
+    training keeps or makes at each step, by what they are for.
     """
 
     graph: Graph
-    scoring: Scoring
+    scoring: Scorer
     terms: tuple[Term, ...]
     weighting: Weighting
     sampler: Sampler
@@ -76,9 +77,9 @@ class Job:
     order: Order
     seed: int
     trained: Trained = untrained
+    planned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def row_wise(self) -> frozenset[str]:
         """Names of the tables that are updated by rows."""
-        tables = {"entities": self.scoring.entities, "relations": self.scoring.relations}
-        return frozenset(name for name, table in tables.items() if table.row_wise)
+        return frozenset(name for name, table in self.scoring.tables.items() if table.row_wise)

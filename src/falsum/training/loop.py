@@ -71,8 +71,7 @@ class Trainer:
         self.rank_progress = rank_progress
         self.device = job.scoring.device
         self.weights = job.scoring.parameters()
-        tables = {"entities": job.scoring.entities, "relations": job.scoring.relations}
-        by_rows = {name: table for name, table in tables.items() if table.row_wise}
+        by_rows = {name: table for name, table in job.scoring.tables.items() if table.row_wise}
         whole = {name: p for name, p in self.weights.items() if name not in by_rows}
         self.learned = [LearnedNumbers(term.objective.learned, self.device) for term in job.terms]
         own = {f"objective.{i}.{name}": (p, lr) for i, held in enumerate(self.learned) for name, p, lr in held.listed()}
@@ -171,9 +170,8 @@ class Trainer:
         return sum((value for value in values if value is not None), start=zero).sum() / self.triples_per_step
 
     def _table_penalty(self) -> None:
-        scoring = self.job.scoring
         for penalty in self.job.penalties:
-            value = penalty.of_tables(scoring.entities.whole, scoring.relations.whole)
+            value = penalty.of_tables(*(self.job.scoring.table(name).whole for name in ("entities", "relations")))
             if value is not None:
                 value.backward()
 
