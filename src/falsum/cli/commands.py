@@ -28,6 +28,10 @@ ReadOptions = Annotated[
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set model.dim=256. Repeatable.")]
 
+OtherGraph = Annotated[
+    str | None, typer.Option("--graph", help="Ask about this graph instead, where the model keeps no entity rows.")
+]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -92,12 +96,13 @@ def evaluate(
     protocol: Annotated[str | None, typer.Option(help="Also as: raw, pykeen, libkge, kbc, rotate.")] = None,
     by: Annotated[str | None, typer.Option(help="Slice by relation, cardinality, direction, frequency, side.")] = None,
     intervals: Annotated[bool, typer.Option(help="Percentile bootstrap intervals.")] = False,
+    other: OtherGraph = None,
 ) -> None:
     """Rank a split exactly; with --protocol, also the way another library would, side by side.
 
     Example: falsum evaluate runs/world-default --protocol pykeen --by cardinality
     """
-    cli.runs.evaluate(run, split, protocol, by, intervals=intervals)
+    cli.runs.evaluate(run, split, protocol, by, other, intervals=intervals)
 
 
 @app.command()
@@ -108,12 +113,13 @@ def predict(
     tail: Annotated[str | None, typer.Option(help="Label of the tail.")] = None,
     top_k: Annotated[int, typer.Option("-k", help="How many answers.", min=1)] = 10,
     new_only: Annotated[bool, typer.Option("--new", help="Leave out facts that the graph already has.")] = False,
+    other: OtherGraph = None,
 ) -> None:
     """Answer a question by label: give two of head, relation and tail.
 
     Example: falsum predict runs/world-default --head Switzerland --relation speaks --new
     """
-    cli.runs.predict(run, head, relation, tail, top_k, new_only=new_only)
+    cli.runs.predict(run, head, relation, tail, top_k, other, new_only=new_only)
 
 
 @app.command()

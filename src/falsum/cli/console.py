@@ -72,11 +72,13 @@ def train_run(run: Run, stop: Callable[[], bool] = lambda: False) -> None:
             display.show(record)
 
 
-def evaluate_run(run: Run, split: str, protocol: str = "falsum", *, keep: bool = True) -> Evaluation:
+def evaluate_run(
+    run: Run, split: str, protocol: str = "falsum", *, keep: bool = True, graph: Graph | None = None
+) -> Evaluation:
     """Rank a split, with its progress. keep: also write it; without, the caller shows it first and then keeps it, so
-    that a folder that cannot be written loses nobody the numbers.
+    that a folder that cannot be written loses nobody the numbers. graph: another one to ask about.
     """
-    total = 2 * len(run.graph.splits.get(split, ()))
+    total = 2 * len((graph or run.graph).splits.get(split, ()))
     with Progress(
         TextColumn("ranking"),
         BarColumn(),
@@ -88,7 +90,11 @@ def evaluate_run(run: Run, split: str, protocol: str = "falsum", *, keep: bool =
     ) as bar:
         task = bar.add_task("", total=total)
         return run.evaluate(
-            split, protocol=protocol, progress=_with_eta(total, lambda n: bar.update(task, completed=n)), keep=keep
+            split,
+            protocol=protocol,
+            progress=_with_eta(total, lambda n: bar.update(task, completed=n)),
+            keep=keep,
+            graph=graph,
         )
 
 

@@ -15,6 +15,7 @@ from falsum.errors import UserError
 from falsum.evaluation import slices
 from falsum.evaluation.protocol import PROTOCOLS
 from falsum.graph import load
+from falsum.recipe.memory import told
 from falsum.recipe.settings import Recipe
 from falsum.recipe.text import parse_setting
 from falsum.report import compare_table, write_page
@@ -43,6 +44,7 @@ def train(
         chosen = chosen.changed(**{"pretraining.source": str(source.resolve())})
     run = Run.create(loaded, chosen, folder or fresh_folder(f"{loaded.name}-{chosen.name.replace('/', '-')}"))
     say(f"run folder: {run.folder}")
+    say(f"planned memory: {told(run.planned)}")
     finish(run)
 
 
@@ -59,26 +61,40 @@ SLICES = {
 }
 
 
-def evaluate(run: Path, split: str, protocol: str | None, by: str | None, *, intervals: bool) -> None:
+def evaluate(
+    run: Path, split: str, protocol: str | None, by: str | None, graph: str | None, *, intervals: bool
+) -> None:
     opened = Run.open(run)
+    other = None if graph is None else load_graph(graph)
     for name, value, legal in (("--protocol", protocol, PROTOCOLS), ("--by", by, SLICES)):
         if value is not None and value not in legal:
             raise UserError(f"{name} {value!r} is not known; legal: {', '.join(legal)}.")
-    ours = evaluate_run(opened, split, keep=False)
+    ours = evaluate_run(opened, split, keep=False, graph=other)
     show(*tables.evaluation(ours, intervals=intervals))
     if by is not None:
-        show(frame_table(SLICES[by](slices.annotate(ours.frame, opened.graph)), title=f"by {by}"))
+        show(frame_table(SLICES[by](slices.annotate(ours.frame, other or opened.graph)), title=f"by {by}"))
     if protocol not in (None, "falsum"):
-        theirs = evaluate_run(opened, split, protocol, keep=False)
+        theirs = evaluate_run(opened, split, protocol, keep=False, graph=other)
         show(tables.side_by_side(ours, theirs))
         say(f"{evaluation_line(theirs.card)}. {PROTOCOLS[protocol].why}.")
-    opened.keep(ours)
+    if other is None:
+        opened.keep(ours)
 
 
-def predict(run: Path, head: str | None, relation: str | None, tail: str | None, top_k: int, *, new_only: bool) -> None:
+def predict(
+    run: Path,
+    head: str | None,
+    relation: str | None,
+    tail: str | None,
+    top_k: int,
+    graph: str | None,
+    *,
+    new_only: bool,
+) -> None:
     opened = Run.open(run)
     known: Literal["mark", "drop"] = "drop" if new_only else "mark"
-    show(frame_table(opened.predict(head=head, relation=relation, tail=tail, top_k=top_k, known=known)))
+    other = None if graph is None else load_graph(graph)
+    show(frame_table(opened.predict(head=head, relation=relation, tail=tail, top_k=top_k, known=known, graph=other)))
 
 
 def report(runs: Sequence[Path]) -> None:

@@ -47,13 +47,17 @@ class Edges:
         """(nodes,) int64: how many edges lead to each."""
         return torch.bincount(self.end, minlength=self.num_nodes)
 
-    def sums(self, messages: Tensor) -> Tensor:
-        """(nodes, k) sums of what arrives, of messages (p, k)."""
+    def sums(self, messages: Tensor) -> tuple[Tensor, Tensor]:
+        """(nodes, k) sums of what arrives, and of its squares, of messages (p, k)."""
         if messages.device.type != "cpu":
-            total = messages.new_zeros(self.num_nodes, messages.shape[1])
-            return total.index_add(0, self.end, messages.index_select(0, self.pair))
-        out: Tensor = _Sums.apply(messages, self)
-        return out
+            return self.gathered_sums(messages)
+        total, squares = _Sums.apply(messages, self)
+        return total, squares
+
+    def gathered_sums(self, messages: Tensor) -> tuple[Tensor, Tensor]:
+        """`sums`, from a row per edge."""
+        none, arrived = messages.new_zeros(self.num_nodes, messages.shape[1]), messages.index_select(0, self.pair)
+        return none.index_add(0, self.end, arrived), none.index_add(0, self.end, arrived.square())
 
     def extremes(self, messages: Tensor, which: Extreme) -> Tensor:
         """(nodes, k) largest or smallest of what arrives, of messages (p, k); 0 where nothing does.
@@ -88,17 +92,23 @@ class Edges:
 
 
 class _Sums(torch.autograd.Function):
-    """A sparse product whose backward has the transposed matrix at hand: autograd's own sorts the edges each time."""
+    """Sparse products whose backward has the transposed matrix at hand (autograd's own sorts the edges each time) and
+    keeps no squares.
+    """
 
     @staticmethod
-    def forward(ctx: Any, messages: Tensor, edges: Edges) -> Tensor:
+    def forward(ctx: Any, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         ctx.edges = edges
-        return torch.sparse.mm(edges._to_nodes(messages.dtype), messages, "sum")
+        ctx.save_for_backward(messages)
+        ones = edges._to_nodes(messages.dtype)
+        return torch.sparse.mm(ones, messages, "sum"), torch.sparse.mm(ones, messages * messages, "sum")
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        grad = grads[0].contiguous()
-        return torch.sparse.mm(ctx.edges._to_pairs(grad.dtype), grad, "sum"), None
+        (messages,) = ctx.saved_tensors
+        ones = ctx.edges._to_pairs(messages.dtype)
+        by_total, by_squares = (torch.sparse.mm(ones, grad.contiguous(), "sum") for grad in grads)
+        return by_total.add_(by_squares.mul_(messages), alpha=2), None
 
 
 def _ones(counts: Tensor, column: Tensor, width: int, dtype: torch.dtype) -> Tensor:

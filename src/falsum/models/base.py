@@ -1,5 +1,5 @@
-"""ScoreModel: rows in, scores out. Network: a graph in, rows out. Neither knows losses, noise or devices; a higher score
-is more plausible.
+"""ScoreModel: rows in, scores out. Network: a graph in, rows out. Neither knows losses or noise; higher is more
+plausible.
 """
 
 from __future__ import annotations

@@ -173,13 +173,13 @@ class _Layer(nn.Module):
         nodes, count, dim = boundary.shape
         own = boundary.flatten(1)
         weight = self.update.weight[:, dim:]
-        total = edges.sums(messages) + own
+        total, squares = edges.sums(messages)
+        total = total + own
         if self.settings.aggregate == "sum":
             return linear(total.view(nodes, count, dim), weight)
         arrivals = (edges.degree + 1).to(own.dtype)[:, None]
         mean = total / arrivals
-        squares = (edges.sums(messages.square()) + own.square()) / arrivals
-        spread = (squares - mean.square()).clamp(min=1e-6).sqrt()
+        spread = ((squares + own.square()) / arrivals - mean.square()).clamp(min=1e-6).sqrt()
         alone = (edges.degree == 0)[:, None]
         most = torch.where(alone, own, torch.maximum(edges.extremes(messages, "amax"), own))
         least = torch.where(alone, own, torch.minimum(edges.extremes(messages, "amin"), own))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from falsum.errors import UserError
 
-GIB = 1 << 30
+GIB, MIB = 1 << 30, 1 << 20
 
 
 def refuse_too_large(parts: dict[str, int], device: torch.device) -> None:
@@ -21,6 +22,12 @@ def refuse_too_large(parts: dict[str, int], device: torch.device) -> None:
         f"This recipe needs {needed / GIB:,.1f} GiB of memory, {parts[largest] / GIB:,.1f} GiB of it for {largest}; "
         f"{free / GIB:,.1f} GiB are free. Lower model.dim, train.batch_size or noise.num."
     )
+
+
+def told(parts: Mapping[str, int]) -> str:
+    """All of it in words, with the largest."""
+    largest = max(parts, key=lambda name: parts[name])
+    return f"{sum(parts.values()) / MIB:,.0f} MiB, {parts[largest] / MIB:,.0f} MiB of it for {largest}"
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -34,7 +34,7 @@ from falsum.training.schedules import SCHEDULES
 Family = Mapping[str, Any]
 
 FAMILIES: dict[str, Family] = {
-    "model": ChainMap[str, Any](MODELS, NETWORKS),
+    "model": ChainMap[str, Any](NETWORKS, MODELS),
     "noise": NOISES,
     "proposal": PROPOSALS,
     "pool": POOLS,

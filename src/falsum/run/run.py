@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from falsum.run.contents import Environment
 from falsum.run.evaluations import Kept
 from falsum.run.fixed import fixed
 from falsum.run.pretraining import start_of, write_start
-from falsum.run.trained import opener, sources
+from falsum.run.trained import matched, opener, sources
+from falsum.scan.network import NetworkScorer
 from falsum.scan.scoring import Scorer
 from falsum.training.job import Job
 from falsum.training.loop import Record
@@ -36,6 +37,11 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @cached_property
+    def planned(self) -> Mapping[str, int]:
+        """Bytes that training keeps or makes at each step, by what they are for."""
+        return self._job.planned
 
     @classmethod
     def create(cls, graph: Graph, recipe: Recipe, folder: str | Path) -> Run:
@@ -60,7 +66,9 @@ class Run:
             write_start(folder, *start)
         # "auto" would mean another thing elsewhere.
         files.create(folder, graph, recipe.changed(**{"train.precision": precision}))
-        return cls(folder)
+        run = cls(folder)
+        run.__dict__["planned"] = job.planned
+        return run
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -140,19 +148,21 @@ class Run:
         sides: Sequence[Side] = BOTH_SIDES,
         progress: Callable[[int], None] = lambda done: None,
         keep: bool = True,
+        graph: Graph | None = None,
     ) -> Evaluation:
         """Rank a split under a named protocol. keep: also write it to the folder, as `keep` does.
 
-        Raises UserError when the protocol or split is unknown, or the model's scores cannot be ranked.
+        graph: another one to ask about, see `_on`; nothing is kept then. Raises UserError when the protocol or split is
+        unknown, or the model's scores cannot be ranked.
         """
+        asked, scoring = self._on(graph)
         if protocol not in PROTOCOLS:
             raise UserError(f"There is no protocol {protocol!r}; legal: {', '.join(PROTOCOLS)}.")
-        if split not in self.graph.splits or len(self.graph.splits[split]) == 0:
-            have = ", ".join(s for s, t in self.graph.splits.items() if len(t))
-            raise UserError(f"Graph {self.graph.name!r} has no split {split!r} to evaluate on; it has: {have}.")
-        job_graph = self._job.graph
-        result = evaluate(self.scoring, job_graph, split, PROTOCOLS[protocol], sides=sides, progress=progress)
-        if keep:
+        if split not in asked.splits or len(asked.splits[split]) == 0:
+            have = ", ".join(s for s, t in asked.splits.items() if len(t))
+            raise UserError(f"Graph {asked.name!r} has no split {split!r} to evaluate on; it has: {have}.")
+        result = evaluate(scoring, asked, split, PROTOCOLS[protocol], sides=sides, progress=progress)
+        if keep and graph is None:
             self.keep(result)
         return result
 
@@ -180,14 +190,35 @@ class Run:
         tail: str | None = None,
         top_k: int = 10,
         known: Literal["mark", "drop"] = "mark",
+        graph: Graph | None = None,
     ) -> pl.DataFrame:
-        """The most plausible fillings of the slot left out: see `falsum.predict.answers.predict`."""
+        """The most plausible fillings of the slot left out: see `falsum.predict.answers.predict`. graph: see `_on`."""
         question = {"head": head, "relation": relation, "tail": tail}
-        return answers.predict(self._job.graph, self.scoring, **question, top_k=top_k, known=known)
+        asked, scoring = self._on(graph)
+        return answers.predict(asked, scoring, **question, top_k=top_k, known=known)
 
-    def score(self, triples: Sequence[tuple[str, str, str]] | pl.DataFrame) -> pl.DataFrame:
-        """Scores of triples given by label: see `falsum.predict.answers.score`."""
-        return answers.score(self._job.graph, self.scoring, triples)
+    def score(
+        self, triples: Sequence[tuple[str, str, str]] | pl.DataFrame, *, graph: Graph | None = None
+    ) -> pl.DataFrame:
+        """Scores of triples given by label: see `falsum.predict.answers.score`. graph: see `_on`."""
+        return answers.score(*self._on(graph), triples)
+
+    def _on(self, graph: Graph | None) -> tuple[Graph, Scorer]:
+        """A graph as the model is asked about it, and the model. None: the one that was trained on.
+
+        Another graph may have other entities: its training triples are what answers are read off, and its relations are
+        matched by label. Raises UserError where the model keeps rows of entities, or does not know a relation.
+        """
+        if graph is None:
+            return self._job.graph, self.scoring
+        if not isinstance(self.scoring, NetworkScorer):
+            raise UserError(
+                f"Model {self.recipe.model['name']!r} keeps a row for each entity that it was trained with, and none "
+                f"for those of {graph.name!r}. Networks, such as nbfnet, can be asked about other graphs."
+            )
+        base = (each.relations[: each.num_base_relations] for each in (graph, self.graph))
+        scoring = self.scoring.on(graph, matched(self.folder, "relations", *base))
+        return graph.with_inverses() if self.recipe.train.inverses else graph, scoring
 
     def neighbors(self, label: str, top_k: int = 10) -> pl.DataFrame:
         """The entities most like one: see `falsum.predict.vectors.neighbors`."""

@@ -53,9 +53,9 @@ def frozen(folder: Path, graph: Graph) -> Live:
     files.check_format(folder)
     recipe, source = read_file(folder / "recipe.toml"), files.read_graph(folder)
     source = source.with_inverses() if recipe.train.inverses else source
-    entity = _matched(folder, "entities", graph.entities, source.entities)
+    entity = matched(folder, "entities", graph.entities, source.entities)
     base = slice(0, graph.num_base_relations), slice(0, source.num_base_relations)
-    relation = _matched(folder, "relations", graph.relations[base[0]], source.relations[base[1]])
+    relation = matched(folder, "relations", graph.relations[base[0]], source.relations[base[1]])
     tensors, _ = files.read_weights(folder, recipe)
     scoring = scoring_of(recipe, source)
     weights.load(scoring, tensors, folder / "model.safetensors")
@@ -96,8 +96,8 @@ def _translated(query: Query, entity: Tensor, relation: Tensor, source: Graph) -
             yield rows, Query(anchor[rows], own, anchor[rows], alone, torch.ones(len(rows)), side, slot)
 
 
-def _matched(folder: Path, what: str, ours: pl.Series, theirs: pl.Series) -> Tensor:
-    """(n,) int64: the id that each of our labels has in the source."""
+def matched(folder: Path, what: str, ours: pl.Series, theirs: pl.Series) -> Tensor:
+    """(n,) int64: the id that each of our labels has in the source. Raises UserError where one is missing."""
     here, there = shared(ours, theirs)
     if len(here) < len(ours):
         missing = sorted(set(range(len(ours))) - set(here.tolist()))
