@@ -64,6 +64,7 @@ SLICES = {
 def evaluate(
     run: Path, split: str, protocol: str | None, by: str | None, graph: str | None, *, intervals: bool
 ) -> None:
+    """Rank, show and keep. graph: the name of another one to ask about, of which nothing is kept."""
     opened = Run.open(run)
     other = None if graph is None else load_graph(graph)
     for name, value, legal in (("--protocol", protocol, PROTOCOLS), ("--by", by, SLICES)):

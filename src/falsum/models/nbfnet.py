@@ -69,7 +69,7 @@ class NBFNet(Network):
         """
         turn = min(questions, at_a_time(pairs, self.dim))
         rows = (self.layers + 4) * questions * entities * self.dim
-        layer = (6 * pairs + 40 * entities) * turn * self.dim
+        layer = (16 * pairs + 40 * entities) * turn * self.dim
         return 4 * (rows + layer) + 80 * edges
 
 

@@ -55,8 +55,8 @@ class Scorer(ABC):
     dtype: torch.dtype
 
     @property
-    @abstractmethod
-    def num_entities(self) -> int: ...
+    def num_entities(self) -> int:
+        return self.table("entities").num
 
     @property
     def device(self) -> torch.device:
@@ -111,10 +111,6 @@ class Scoring(Scorer):
     dropout_entity: float = 0.0
     dropout_relation: float = 0.0
     dtype: torch.dtype = torch.float32
-
-    @property
-    def num_entities(self) -> int:
-        return self.entities.num
 
     @property
     def tables(self) -> Mapping[str, Table]:
