@@ -112,7 +112,12 @@ class BellmanFord(NetworkModule):
         """(E, c, d) rows for some questions."""
         rows = _boundary(edges, anchor, query)
         for layer in self.layers:
-            rows = checkpoint(layer, edges, scales, anchor, query, rows, use_reentrant=False, preserve_rng_state=False)
+            inputs = edges, scales, anchor, query, rows
+            if torch.is_grad_enabled():
+                # Reentrant: the first pass then keeps no places of extremes, which take longer than all else.
+                rows = checkpoint(layer, *inputs, use_reentrant=True, preserve_rng_state=False)
+            else:
+                rows = layer(*inputs)
         return rows
 
     def vector(self, relation: Tensor) -> Tensor:
