@@ -17,12 +17,14 @@ import falsum.scan.dot_softmax
 import falsum.scan.paths
 import falsum.scan.scoring
 from falsum.graph.graph import BOTH_SIDES, Query, Side
+from falsum.kernels.compare import DOT
 from falsum.kernels.dropout import keep_mask, uniform_of
 from falsum.models import MODELS
 from falsum.mutations import EMU, MUTATIONS, CutMix, EMUNormal, Mix, Mixup, Mutation
 from falsum.noise import Candidates
 from falsum.objectives import NegativeSampling, SoftmaxCrossEntropy, UnboundedLabelSmoothing
 from falsum.scan.loss import loss
+from falsum.scan.mutated import mixed_scores
 from falsum.scan.paths import PATHS
 from falsum.scan.scoring import Scoring
 from falsum.seeds import derive
@@ -206,6 +208,19 @@ def test_the_fused_softmax_of_mixed_rows_is_the_generic_one(monkeypatch: pytest.
             found.append(worlds.value_and_gradients(parts, objective, query, everyone, 4, mutation))
         worlds.same(found[0], found[2])
         worlds.same(found[1], found[2])
+
+
+def test_two_products_are_the_mixed_rows() -> None:
+    """To 1e-12, shared and by index, against rows that were mixed one by one."""
+    vector, target, rows = (torch.randn(n, 12, dtype=torch.float64) for n in (6, 6, 9))
+    ids, index = torch.arange(9), torch.randint(9, (6, 5))
+    for mutation in (EMU(0.4), Mixup(), CutMix(0.5)):
+        mix = mutation.mix(ids, rows, 3)
+        finished = mix.take * target[:, None] + (1 - mix.take) * rows
+        expected = (vector[:, None] * finished).sum(-1)
+        for at, right in ((None, expected), (index, expected.gather(1, index))):
+            found = mixed_scores(DOT, vector, target, mix, torch.float64, at)
+            torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
 
 
 def test_inner_products_with_shared_candidates_are_mixed_without_their_rows() -> None:

@@ -14,6 +14,12 @@ from falsum.objectives.base import Objective, Rivals, against, mean, reduced, ri
 from falsum.objectives.summaries import LogitSums, SoftplusSum, TiltedSoftplus
 
 
+def _tilted(z: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
+    """(t,): sp(-z) of the targets and the weighted mean over their rivals, the state of `TiltedSoftplus`."""
+    _, mass, weighted = (part[row] for part in rivals.state)
+    return softplus(-z) + against(rivals, mean(weighted, mass))
+
+
 @dataclass(frozen=True)
 class NegativeSampling(Objective):
     """sp(-z+) + sum_i sp(z_i) with z = s + offset (NS; Mikolov et al. 2013, Kamigaito & Hayashi 2021 Eq. 3).
@@ -63,8 +69,7 @@ class SelfAdversarial(Objective):
         return TiltedSoftplus(self.inverse_temperature, self.offset)
 
     def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
-        _, mass, weighted = (part[row] for part in rivals.state)
-        return softplus(-positive - self.offset) + against(rivals, mean(weighted, mass))
+        return _tilted(positive + self.offset, row, rivals)
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,7 @@ class SoftNegatives(Objective):
         return TiltedSoftplus(self.inverse_temperature, self.offset, self.label)
 
     def finish(self, positive: Tensor, row: Tensor, rivals: Rivals) -> Tensor:
-        _, mass, weighted = (part[row] for part in rivals.state)
-        return softplus(-positive - self.offset) + against(rivals, mean(weighted, mass))
+        return _tilted(positive + self.offset, row, rivals)
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,9 @@ def state_of(scan: Scan) -> State:
 def _blocks_state(scan: Scan) -> State:
     """Block by block, each recomputed in the backward pass instead of kept."""
     asked, state = scan.asked, None
-    mixes = scan.mutation is not None and not asked.compare.linear  # then every query has rows of its own
-    size = at_a_time(asked.vector.numel()) if mixes else block_size(asked.compare, asked.vector)
+    # Without loops that mix, every query has rows of its own.
+    finished = scan.mutation is not None and not asked.compare.linear and asked.compare.mixing is None
+    size = at_a_time(asked.vector.numel()) if finished else block_size(asked.compare, asked.vector)
     for ids, rows in asked.rows.blocks(size):
         inside = None if scan.drop is None else within(scan.drop, int(ids[0]), int(ids[0]) + len(ids))
         masked = dropout(rows, ids.expand(rows.shape[:-1]), asked.rate, asked.seed)
