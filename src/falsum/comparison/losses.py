@@ -13,19 +13,20 @@ from falsum.models import MODELS
 from falsum.recipe.parts import options
 from falsum.recipe.settings import Recipe, read
 from falsum.recipes import recipe as named_recipe
+from falsum.recipes import takamoto2025
 
 Parts = dict[str, Any]
 Pair = tuple[str, str]
 
 UNIFORM, EVERYTHING = {"name": "uniform"}, {"name": "all"}
-# Takamoto et al. 2025 for DistMult: what a mutated candidate counts, and the loss of unmutated ones beside it.
-SMOOTH = {"name": "unbounded-label-smoothing", "label": 0.25}
-BESIDE = 0.73
-EMU = {"name": "emu", "take_positive": 0.06}
+# What Takamoto et al. 2025 print for DistMult: label of a mutated candidate, weight of the loss of unmutated ones.
+PRINTED = takamoto2025.SETTINGS["fb15k-237", "distmult"].emu
+SMOOTH = {"name": "unbounded-label-smoothing", "label": PRINTED.beta}
+EMU = {"name": "emu", "take_positive": takamoto2025.take_positive(PRINTED.share)}
 
 
 def _beside(objective: str) -> list[dict[str, Any]]:
-    return [{"objective": {"name": objective}, "weight": BESIDE, "redraw": True}]
+    return [{"objective": {"name": objective}, "weight": PRINTED.alpha, "redraw": True}]
 
 
 # The parts that a loss may set besides its further terms.
@@ -96,10 +97,7 @@ OFFSET = 9.0
 
 # Settings that the comparison itself decides, and what says them instead.
 DECIDED = {
-    **dict.fromkeys(
-        (*PART_FAMILIES, *(f"{family}.name" for family in PART_FAMILIES), "terms"),
-        "--losses",
-    ),
+    **dict.fromkeys((*PART_FAMILIES, *(f"{family}.name" for family in PART_FAMILIES), "terms"), "--losses"),
     **dict.fromkeys(("train.epochs", "train.seconds"), "--budget"),
     **dict.fromkeys(("validation.every", "validation.times", "validation.patience"), "--budget"),
     **dict.fromkeys(("model", "model.name"), "--model"),

@@ -25,7 +25,7 @@ one). Phases of RotatE are learned as angles, theirs in units of pi / 0.26. One 
 """
 
 from falsum.recipes.takamoto2025.cells import CELLS, DECIDING, FIGURE_5, TABLE_8, TABLE_13, Combination, recipe
-from falsum.recipes.takamoto2025.settings import GRAPHS, MODELS, TABLE_12, TRIPLES, take_positive
+from falsum.recipes.takamoto2025.settings import GRAPHS, MODELS, SETTINGS, TABLE_12, TRIPLES, take_positive
 
 __all__ = [
     "CELLS",
@@ -33,6 +33,7 @@ __all__ = [
     "FIGURE_5",
     "GRAPHS",
     "MODELS",
+    "SETTINGS",
     "TABLE_8",
     "TABLE_12",
     "TABLE_13",

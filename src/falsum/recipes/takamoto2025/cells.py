@@ -169,4 +169,4 @@ def _mutation(cell: Combination, emu: Emu) -> Mapping[str, Any] | None:
     if cell.method == "uni-mixup":
         return {"name": "mixup", "concentration": 2.0}
     reading: Reading = "equation-6" if cell.variant == "equation-6" else "code"
-    return {"name": "emu", "take_positive": round(take_positive(emu.share, reading), 6)}
+    return {"name": "emu", "take_positive": take_positive(emu.share, reading)}

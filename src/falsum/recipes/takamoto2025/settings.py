@@ -17,7 +17,7 @@ TRIPLES = {FB: 272_115, WN: 86_835, YAGO: 1_079_040}
 
 def take_positive(printed: float, reading: Reading = "code") -> float:
     """The probability of a target's entry that a printed n_P/d stands for."""
-    return printed if reading == "equation-6" else 1 - printed
+    return printed if reading == "equation-6" else round(1 - printed, 6)
 
 
 @dataclass(frozen=True)
